@@ -1,0 +1,2 @@
+//! paring
+fn main() {}

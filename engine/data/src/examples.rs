@@ -1,0 +1,49 @@
+//! Examples: a part of the data, ready for a model: a matrix of inputs and the targets.
+
+use paring_model::inputs::Matrix;
+use paring_model::{Inputs, Outputs};
+
+use crate::dataset::Dataset;
+use crate::error::Result;
+
+/// Inputs and targets of the same rows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Examples {
+    /// What the network reads, after the model's input steps.
+    pub inputs: Matrix,
+    /// What it should say.
+    pub targets: Targets,
+}
+
+/// The right answers.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Targets {
+    /// Class numbers.
+    Classes(Vec<u32>),
+    /// Numbers, standardized as the model's outputs are.
+    Values(Vec<f32>),
+}
+
+impl Targets {
+    /// How many.
+    pub fn len(&self) -> usize {
+        match self {
+            Targets::Classes(classes) => classes.len(),
+            Targets::Values(values) => values.len(),
+        }
+    }
+
+    /// None at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The given rows of a dataset through a model's inputs and outputs.
+///
+/// # Errors
+/// When a column is missing, a cell cannot be read, or a label is not one that the model knows.
+pub fn examples(dataset: &Dataset, rows: &[usize], inputs: &Inputs, outputs: &Outputs) -> Result<Examples> {
+    let _ = (dataset, rows, inputs, outputs);
+    todo!()
+}

@@ -1,0 +1,98 @@
+//! A model's outline: configuration, tensor names, shapes and storage, without one weight. Plans are made from it; it
+//! predicts the packed file to the byte.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+use crate::error::Result;
+use crate::inputs::Inputs;
+use crate::outputs::Outputs;
+use crate::quantized::WeightScheme;
+use crate::sites::Site;
+use crate::units::UnitGroup;
+
+/// Everything about a checkpoint but its numbers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outline {
+    /// Family and settings; `None` for a file of tensors with no known family.
+    pub config: Option<Config>,
+    /// Tensors by name.
+    pub weights: BTreeMap<String, WeightOutline>,
+    /// Raw rows to inputs.
+    pub inputs: Option<Inputs>,
+    /// Outputs to answers.
+    pub outputs: Option<Outputs>,
+    /// Whether the weights exist: a model from nothing has an outline before training builds it.
+    pub built: bool,
+}
+
+/// One tensor without its numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "storage", rename_all = "snake_case")]
+pub enum WeightOutline {
+    /// Plain numbers.
+    Dense {
+        /// "F32", "F16", "BF16", "I64", ... as in a safetensors header.
+        dtype: String,
+        /// Shape.
+        shape: Vec<usize>,
+        /// Zeros are a mask that later stages keep.
+        masked: bool,
+    },
+    /// Packed integers with scales.
+    Quantized {
+        /// The float tensor's shape.
+        shape: Vec<usize>,
+        /// How it is quantized.
+        scheme: WeightScheme,
+        /// The layer's input is quantized too.
+        activation: bool,
+    },
+}
+
+impl WeightOutline {
+    /// The float tensor's shape.
+    pub fn shape(&self) -> &[usize] {
+        match self {
+            WeightOutline::Dense { shape, .. } | WeightOutline::Quantized { shape, .. } => shape,
+        }
+    }
+}
+
+impl Outline {
+    /// Every linear and convolution, in forward order; empty when the family is unknown.
+    ///
+    /// # Errors
+    /// When the tensors do not fit the configuration.
+    pub fn sites(&self) -> Result<Vec<Site>> {
+        todo!()
+    }
+
+    /// Every prunable structure, in forward order; empty when the family is unknown.
+    ///
+    /// # Errors
+    /// When the tensors do not fit the configuration.
+    pub fn units(&self) -> Result<Vec<UnitGroup>> {
+        todo!()
+    }
+
+    /// Size of the packed weights file (`model.safetensors`) in bytes, header included.
+    pub fn file_size(&self) -> u64 {
+        todo!()
+    }
+
+    /// Numbers in all weights (packed integers count as the floats they stand for; scales do not count).
+    pub fn parameters(&self) -> u64 {
+        self.weights.values().map(|weight| weight.shape().iter().product::<usize>() as u64).sum()
+    }
+
+    /// Multiply-accumulate operations for one input row.
+    ///
+    /// # Errors
+    /// When the tensors do not fit the configuration.
+    pub fn macs(&self) -> Result<u64> {
+        todo!()
+    }
+}

@@ -1,0 +1,69 @@
+//! Sites: the linear and convolution layers of a model, as data. Selectors in a recipe match their names.
+
+use serde::Serialize;
+
+/// What a site does in its family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// A hidden layer of a network.
+    Hidden,
+    /// The shortcut of a residual block.
+    Shortcut,
+    /// The output layer.
+    Head,
+}
+
+/// The operation at a site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SiteKind {
+    /// y = x W^T + b, weight [out, in].
+    Linear,
+    /// A 2-d convolution, weight [out, in, kernel, kernel].
+    Conv {
+        /// Width and height of the kernel.
+        kernel: usize,
+        /// Step between windows.
+        stride: usize,
+        /// Zeros on each side.
+        padding: usize,
+    },
+}
+
+/// One linear or convolution layer.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Site {
+    /// Stable dotted name: `layers.0`, `head`. The weight is `{name}.weight`.
+    pub name: String,
+    /// What it does.
+    pub role: Role,
+    /// The operation.
+    pub kind: SiteKind,
+    /// Index of the layer it belongs to; `None` for the head.
+    pub layer: Option<usize>,
+    /// Input features or channels.
+    pub in_features: usize,
+    /// Output features or channels.
+    pub out_features: usize,
+    /// Has a bias, `{name}.bias`.
+    pub bias: bool,
+    /// How many positions of one input row it is applied to (1 for a linear; output height x width for a convolution).
+    pub positions: usize,
+    /// The normalization that directly precedes it, by name.
+    pub norm_before: Option<String>,
+    /// Other sites that see the very same input.
+    pub shares_input_with: Vec<String>,
+}
+
+impl Site {
+    /// Name of the weight tensor.
+    pub fn weight(&self) -> String {
+        format!("{}.weight", self.name)
+    }
+
+    /// Name of the bias tensor.
+    pub fn bias_name(&self) -> String {
+        format!("{}.bias", self.name)
+    }
+}

@@ -1,0 +1,108 @@
+//! TapLinear and TapConv: the one place where passes reach into a running model. An observer may see the input, and
+//! the weight comes from a provider.
+
+use std::sync::Arc;
+
+use candle_core::Tensor;
+
+use crate::error::Result;
+use crate::network::Forward;
+use crate::quantized::QuantizedWeight;
+
+/// What a site multiplies with.
+#[derive(Debug, Clone)]
+pub enum TapWeight {
+    /// Plain numbers (a `Var`'s tensor when training).
+    Dense(Tensor),
+    /// `tensor * mask` in the graph: exactly no gradient where the mask is zero.
+    Masked {
+        /// The numbers.
+        tensor: Tensor,
+        /// Ones and zeros of the same shape and type.
+        mask: Tensor,
+    },
+    /// Runs in its own arithmetic; inference only.
+    Quantized(Arc<QuantizedWeight>),
+}
+
+/// Where a network gets its weights: a checkpoint for inference, trainable variables for training.
+pub trait WeightSource {
+    /// The weight of a site (`name` without `.weight`).
+    ///
+    /// # Errors
+    /// When it is missing or has another shape.
+    fn site(&self, name: &str) -> Result<TapWeight>;
+
+    /// A plain tensor (bias, norm).
+    ///
+    /// # Errors
+    /// When it is missing.
+    fn tensor(&self, name: &str) -> Result<Tensor>;
+
+    /// Stores a running statistic (batch norm) back; sources for inference ignore it.
+    ///
+    /// # Errors
+    /// When the tensor does not fit.
+    fn update(&self, name: &str, value: &Tensor) -> Result<()> {
+        let _ = (name, value);
+        Ok(())
+    }
+}
+
+/// Sees the inputs of sites during a forward pass.
+pub trait Observer {
+    /// `input` is what the site `name` multiplies: [rows, in] for a linear, [rows, channels, height, width] for a
+    /// convolution.
+    ///
+    /// # Errors
+    /// What the observer cannot digest ends the forward pass.
+    fn see(&mut self, name: &str, input: &Tensor) -> Result<()>;
+}
+
+/// A linear layer.
+#[derive(Debug, Clone)]
+pub struct TapLinear {
+    /// The site's name.
+    pub name: String,
+    /// Its weight, [out, in].
+    pub weight: TapWeight,
+    /// Its bias, [out].
+    pub bias: Option<Tensor>,
+}
+
+/// A 2-d convolution.
+#[derive(Debug, Clone)]
+pub struct TapConv {
+    /// The site's name.
+    pub name: String,
+    /// Its weight, [out, in, kernel, kernel].
+    pub weight: TapWeight,
+    /// Its bias, [out].
+    pub bias: Option<Tensor>,
+    /// Step between windows.
+    pub stride: usize,
+    /// Zeros on each side.
+    pub padding: usize,
+}
+
+impl TapLinear {
+    /// x [rows, in] -> [rows, out].
+    ///
+    /// # Errors
+    /// When shapes do not fit, or an observer refuses.
+    pub fn forward(&self, x: &Tensor, cx: &mut Forward<'_>) -> Result<Tensor> {
+        let _ = (x, cx);
+        todo!()
+    }
+}
+
+impl TapConv {
+    /// x [rows, in, height, width] -> [rows, out, height', width'].
+    ///
+    /// # Errors
+    /// When shapes do not fit, or an observer refuses.
+    pub fn forward(&self, x: &Tensor, cx: &mut Forward<'_>) -> Result<Tensor> {
+        let _ = (x, cx);
+        todo!()
+    }
+}

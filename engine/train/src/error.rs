@@ -1,0 +1,43 @@
+//! Everything that can go wrong while training or measuring.
+
+/// The result of training or measuring.
+pub type Result<T, E = TrainError> = std::result::Result<T, E>;
+
+/// What went wrong. Messages are lower case and have no full stop.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// The loss is not a number or exploded.
+    #[error("training diverged at step {step} (epoch {epoch}): loss is {loss}, learning rate {learning_rate}")]
+    Diverged {
+        /// Optimizer step, from 1.
+        step: usize,
+        /// Epoch, from 1.
+        epoch: usize,
+        /// The loss.
+        loss: f32,
+        /// The learning rate of that step.
+        learning_rate: f64,
+    },
+    /// Nothing to train or measure on.
+    #[error("there are no {part} rows")]
+    NoRows {
+        /// "training", "test", ...
+        part: &'static str,
+    },
+    /// Targets or outputs do not suit what was asked.
+    #[error("{0}")]
+    Mismatch(String),
+    /// The person pressed ctrl-C.
+    #[error("interrupted")]
+    Interrupted,
+    /// The model refused.
+    #[error(transparent)]
+    Model(#[from] paring_model::ModelError),
+    /// The data refused.
+    #[error(transparent)]
+    Data(#[from] paring_data::DataError),
+    /// candle refused.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}

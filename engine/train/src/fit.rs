@@ -1,0 +1,123 @@
+//! The training loop.
+
+use paring_data::Examples;
+use paring_model::Checkpoint;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::optimizer::OptimizerSpec;
+use crate::rng::Stream;
+use crate::schedule::Schedule;
+
+/// Everything that decides a training run, but data and model. Shared by every pass that trains.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct FitSettings {
+    /// Passes over the training rows.
+    #[schemars(range(min = 1, max = 100000))]
+    pub epochs: usize,
+    /// Rows in a batch.
+    #[schemars(range(min = 1, max = 65536))]
+    pub batch_size: usize,
+    /// Peak learning rate.
+    #[schemars(range(min = 1e-9, max = 100.0))]
+    pub learning_rate: f64,
+    /// The optimizer.
+    pub optimizer: OptimizerSpec,
+    /// How the learning rate changes over the run.
+    pub schedule: Schedule,
+    /// Epochs of linear rise from zero before the schedule.
+    #[schemars(range(min = 0.0, max = 1000.0))]
+    pub warmup_epochs: f64,
+    /// Longest gradient (L2 norm over all weights); longer ones are scaled down. Off by default.
+    #[schemars(range(min = 1e-6, max = 1e6))]
+    pub clip_norm: Option<f64>,
+    /// Stop when the loss on the validation rows has not improved for this many epochs, and keep the best weights.
+    /// Needs validation rows. Off by default.
+    #[schemars(range(min = 1, max = 10000))]
+    pub early_stopping: Option<usize>,
+    /// Label smoothing, from 0 (inclusive) to 1 (exclusive).
+    #[schemars(range(min = 0.0, max = 0.999))]
+    pub label_smoothing: f64,
+    /// How classes are weighted in the loss.
+    pub class_weights: ClassWeights,
+}
+
+/// How classes are weighted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ClassWeights {
+    /// Every row counts the same.
+    #[default]
+    Uniform,
+    /// Every class counts the same: weight = rows / (classes * rows of the class).
+    Balanced,
+}
+
+impl Default for FitSettings {
+    fn default() -> Self {
+        Self {
+            epochs: 30,
+            batch_size: 64,
+            learning_rate: 1e-3,
+            optimizer: OptimizerSpec::default(),
+            schedule: Schedule::default(),
+            warmup_epochs: 0.0,
+            clip_norm: None,
+            early_stopping: None,
+            label_smoothing: 0.0,
+            class_weights: ClassWeights::default(),
+        }
+    }
+}
+
+/// A teacher for distillation: its outputs for every training row, and how much they count.
+pub struct Teacher {
+    /// rows x outputs, in the order of the training examples.
+    pub outputs: candle_core::Tensor,
+    /// Softmax temperature (classification only).
+    pub temperature: f64,
+    /// Weight of the teacher's loss; the labels' loss weighs 1 - alpha.
+    pub alpha: f64,
+}
+
+/// What the loop tells while it runs, and what can stop it.
+pub trait Watch {
+    /// After each batch. `done` of `total` batches over the whole run; the present loss.
+    fn step(&mut self, done: usize, total: usize, loss: f32, learning_rate: f64);
+    /// Asked before each batch.
+    fn cancelled(&self) -> bool;
+}
+
+/// What a run did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FitReport {
+    /// Optimizer steps taken.
+    pub steps: usize,
+    /// Epochs run (fewer than asked after early stopping).
+    pub epochs: usize,
+    /// Mean training loss of each epoch.
+    pub train_loss: Vec<f32>,
+    /// Validation loss after each epoch, where there are validation rows.
+    pub validate_loss: Vec<f32>,
+    /// The epoch (from 1) whose weights were kept.
+    pub best_epoch: usize,
+}
+
+/// Trains the model's float weights in place.
+///
+/// # Errors
+/// When there are no training rows, the loss diverges, the run is cancelled, or the model cannot be trained.
+pub fn fit(
+    model: &mut Checkpoint,
+    train: &Examples,
+    validate: Option<&Examples>,
+    teacher: Option<&Teacher>,
+    settings: &FitSettings,
+    stream: &Stream,
+    watch: &mut dyn Watch,
+) -> Result<FitReport> {
+    let _ = (model, train, validate, teacher, settings, stream, watch);
+    todo!()
+}

@@ -1,0 +1,16 @@
+//! Training and measuring: seeded randomness, losses, resumable optimizers and schedules, the training loop, metrics,
+//! and linear models for selection.
+
+pub mod error;
+pub mod fit;
+pub mod linear;
+pub mod loss;
+pub mod measure;
+pub mod metrics;
+pub mod optimizer;
+pub mod rng;
+pub mod schedule;
+pub mod trainable;
+
+pub use error::{Result, TrainError};
+pub use rng::Stream;

@@ -1,0 +1,21 @@
+//! Passes: the trait, what a pass is given, the registry, and the built-in passes, one file each.
+
+pub mod context;
+pub mod effect;
+pub mod error;
+pub mod pass;
+pub mod receipt;
+pub mod registry;
+
+pub mod distill;
+pub mod prune;
+pub mod quantize;
+pub mod select;
+pub mod sweep;
+pub mod train;
+
+pub use context::{Cx, Services, Trial};
+pub use effect::{Effect, PlanCx};
+pub use error::{PassError, Problem};
+pub use pass::{Definition, Leaves, Needs, Pass, PassInfo, Step};
+pub use receipt::{Outcome, Receipt};

@@ -1,0 +1,127 @@
+//! The Pass trait: the same, object-safe, for built-ins and plugins; and `Definition`, what a built-in's file writes.
+
+use paring_model::Checkpoint;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::context::Cx;
+use crate::effect::{Effect, PlanCx};
+use crate::error::{PassError, Problem};
+use crate::receipt::Outcome;
+
+/// What a pass needs to run, as data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Needs {
+    /// Training rows with labels.
+    TrainRows,
+    /// Calibration rows.
+    CalibrateRows,
+    /// Validation rows.
+    ValidateRows,
+    /// A model whose weights exist.
+    BuiltModel,
+    /// Float weights at its targets.
+    FloatWeights,
+    /// Inputs that are a flat list of features (not images).
+    FlatInputs,
+    /// A known model family.
+    Family,
+    /// Nested stages.
+    NestedStages,
+}
+
+/// What a pass leaves behind, as data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Leaves {
+    /// Weights exist.
+    BuiltModel,
+    /// Weights at its targets are quantized.
+    QuantizedWeights,
+    /// Zeros that later stages keep.
+    Masks,
+    /// Other shapes.
+    Shapes,
+    /// Other inputs.
+    Inputs,
+    /// Dense weights anew: masks and structure of the model before are gone (a student).
+    NewModel,
+}
+
+/// A pass as data.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PassInfo {
+    /// `kind/name`, equal to its file.
+    pub id: &'static str,
+    /// One line.
+    pub summary: &'static str,
+    /// Raised when results change: part of every cache key.
+    pub version: u32,
+    /// What it needs.
+    pub needs: &'static [Needs],
+    /// What it leaves.
+    pub leaves: &'static [Leaves],
+}
+
+/// A pass, not yet configured.
+pub trait Pass: Send + Sync {
+    /// The pass as data.
+    fn info(&self) -> PassInfo;
+
+    /// JSON Schema of its parameter block; its `description` is the manual page.
+    fn schema(&self) -> Value;
+
+    /// Parameters to a step that can run. After this no parameter can be wrong.
+    ///
+    /// # Errors
+    /// All problems of the block.
+    fn configure(&self, parameters: &Value) -> Result<Box<dyn Step>, Vec<Problem>>;
+}
+
+/// A configured pass.
+pub trait Step: Send + Sync {
+    /// Every parameter with its value, defaults filled in. Part of the cache key.
+    fn resolved(&self) -> Value;
+
+    /// What it will do, from the outline alone.
+    ///
+    /// # Errors
+    /// Why it cannot do it to this model.
+    fn plan(&self, cx: &PlanCx<'_>) -> Result<Effect, Vec<Problem>>;
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// Why it failed; the model before stays as it was.
+    fn run(&self, cx: &mut Cx<'_>, model: Checkpoint) -> Result<Outcome, PassError>;
+}
+
+/// A built-in pass: what its file says.
+pub trait Definition: Send + Sync + 'static {
+    /// Its parameter block. The doc comment of this type is the manual page.
+    type Parameters: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 'static;
+
+    /// The pass as data.
+    const INFO: PassInfo;
+
+    /// Problems that the JSON Schema cannot state (two fields that do not go together).
+    fn check(parameters: &Self::Parameters) -> Vec<Problem> {
+        let _ = parameters;
+        Vec::new()
+    }
+
+    /// See [`Step::plan`].
+    ///
+    /// # Errors
+    /// See [`Step::plan`].
+    fn plan(parameters: &Self::Parameters, cx: &PlanCx<'_>) -> Result<Effect, Vec<Problem>>;
+
+    /// See [`Step::run`].
+    ///
+    /// # Errors
+    /// See [`Step::run`].
+    fn run(parameters: &Self::Parameters, cx: &mut Cx<'_>, model: Checkpoint) -> Result<Outcome, PassError>;
+}

@@ -1,0 +1,1 @@
+//! paring-plugin-abi

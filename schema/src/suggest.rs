@@ -1,0 +1,1 @@
+//! Near names: the word a person probably meant.
