@@ -26,7 +26,7 @@ pub enum Mode {
     Differentiable,
 }
 
-/// One forward pass: its mode, who watches, and where dropout's randomness comes from.
+/// One forward pass: its mode, who watches, where dropout's randomness comes from and where batch statistics go.
 pub struct Forward<'a> {
     /// Which ops may be used.
     pub mode: Mode,
@@ -34,22 +34,29 @@ pub struct Forward<'a> {
     pub observer: Option<&'a mut dyn Observer>,
     /// Uniform numbers in [0, 1) for dropout: `fill(buffer)`. Without it dropout is off.
     pub uniform: Option<&'a mut dyn FnMut(&mut [f32])>,
+    /// Keeps the running statistics of batch norm while training; without it they stay as they are.
+    pub statistics: Option<&'a dyn WeightSource>,
 }
 
 impl<'a> Forward<'a> {
     /// Plain inference.
     pub fn inference() -> Self {
-        Self { mode: Mode::Inference, observer: None, uniform: None }
+        Self { mode: Mode::Inference, observer: None, uniform: None, statistics: None }
     }
 
     /// Inference with an observer at every site.
     pub fn observed(observer: &'a mut dyn Observer) -> Self {
-        Self { mode: Mode::Inference, observer: Some(observer), uniform: None }
+        Self { mode: Mode::Inference, observer: Some(observer), uniform: None, statistics: None }
     }
 
-    /// Training with dropout noise.
-    pub fn training(uniform: &'a mut dyn FnMut(&mut [f32])) -> Self {
-        Self { mode: Mode::Training, observer: None, uniform: Some(uniform) }
+    /// Training with dropout noise; `source`, which also gives the weights, keeps the running statistics.
+    pub fn training(source: &'a dyn WeightSource, uniform: &'a mut dyn FnMut(&mut [f32])) -> Self {
+        Self { mode: Mode::Training, observer: None, uniform: Some(uniform), statistics: Some(source) }
+    }
+
+    /// As inference, but every op has a gradient.
+    pub fn differentiable() -> Self {
+        Self { mode: Mode::Differentiable, observer: None, uniform: None, statistics: None }
     }
 }
 
