@@ -23,7 +23,7 @@ pub enum Activation {
 #[serde(deny_unknown_fields)]
 pub struct MlpSpec {
     /// Widths of the hidden layers, first to last.
-    #[schemars(length(max = 64), inner(range(min = 1, max = 65536)), example = [256, 128])]
+    #[schemars(length(max = 64), inner(range(min = 1, max = 65536)), example = widths_example())]
     pub hidden: Vec<usize>,
     /// The nonlinearity after each hidden layer.
     #[serde(default)]
@@ -40,7 +40,7 @@ pub struct MlpSpec {
 pub struct ConvnetSpec {
     /// Shape of one image: channels, height, width. Taken from the data where it says so (IDX files).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(example = [1, 28, 28])]
+    #[schemars(example = image_example())]
     pub input: Option<[usize; 3]>,
     /// The layers, first to last.
     #[schemars(length(min = 1, max = 512))]
@@ -143,6 +143,14 @@ pub struct DenseSpec {
     #[serde(default)]
     #[schemars(range(min = 0.0, max = 0.95))]
     pub dropout: f64,
+}
+
+fn widths_example() -> [usize; 2] {
+    [256, 128]
+}
+
+fn image_example() -> [usize; 3] {
+    [1, 28, 28]
 }
 
 fn one() -> usize {
