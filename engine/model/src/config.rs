@@ -1,7 +1,11 @@
-//! `config.json`: the family's own settings, typed, and everything else carried through.
+//! The settings of a model: what a recipe writes under `model:`, and what `config.json` keeps.
+
+mod file;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use file::Config;
 
 /// The nonlinearity between layers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -109,6 +113,10 @@ pub struct ResidualSpec {
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 16))]
     pub stride: usize,
+    /// Channels between the two convolutions; as many as `channels` where not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65536))]
+    pub inner: Option<usize>,
 }
 
 /// A pooling layer.
@@ -123,7 +131,7 @@ pub struct PoolSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 64))]
     pub stride: Option<usize>,
-    /// Border added on each side (never chosen by the maximum).
+    /// Border added on each side, at most half the window: never chosen by the maximum, zeros to the mean.
     #[serde(default)]
     #[schemars(range(max = 31))]
     pub padding: usize,
@@ -175,16 +183,39 @@ pub enum Spec {
     Convnet(ConvnetSpec),
 }
 
-/// The typed part of `config.json` for the families that Paring builds itself: the settings and the two ends.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Config {
-    /// Family and settings. Widths in it are those of the weights: structured pruning rewrites them.
-    #[serde(flatten)]
-    pub spec: Spec,
-    /// Shape of one input row as the network sees it.
-    pub input: Vec<usize>,
-    /// Numbers the head gives.
-    pub output: usize,
+impl ConvSpec {
+    /// Zeros on each side: as given, or half the kernel.
+    pub fn padding(&self) -> usize {
+        self.padding.unwrap_or(self.kernel / 2)
+    }
+}
+
+impl ResidualSpec {
+    /// Channels between the two convolutions.
+    pub fn inner(&self) -> usize {
+        self.inner.unwrap_or(self.channels)
+    }
+}
+
+impl PoolSpec {
+    /// Step between windows: as given, or the window's size.
+    pub fn stride(&self) -> usize {
+        self.stride.unwrap_or(self.size)
+    }
+}
+
+impl ConvnetLayer {
+    /// Its name in a recipe.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            ConvnetLayer::Conv(_) => "conv",
+            ConvnetLayer::Residual(_) => "residual",
+            ConvnetLayer::MaxPool(_) => "max_pool",
+            ConvnetLayer::AveragePool(_) => "average_pool",
+            ConvnetLayer::GlobalAveragePool(_) => "global_average_pool",
+            ConvnetLayer::Dense(_) => "dense",
+        }
+    }
 }
 
 impl Spec {

@@ -1,11 +1,15 @@
 //! A runnable model. One `forward` for inference (fused, fast ops) and one for training (every op has a gradient),
 //! chosen by the mode; and the same network block by block.
 
-use candle_core::Tensor;
+use std::sync::Arc;
 
-use crate::checkpoint::Checkpoint;
-use crate::error::Result;
-use crate::tap::{Observer, WeightSource};
+use candle_core::{DType, Device, Tensor};
+
+use crate::checkpoint::{Checkpoint, Weight};
+use crate::error::{ModelError, Result};
+use crate::families;
+use crate::inputs::Matrix;
+use crate::tap::{Observer, TapWeight, WeightSource};
 
 /// What a network reads.
 #[derive(Debug, Clone)]
@@ -91,7 +95,7 @@ impl Checkpoint {
     /// # Errors
     /// When the model is not built, its family is unknown, or tensors do not fit.
     pub fn network(&self) -> Result<Box<dyn Network>> {
-        todo!()
+        self.network_from(self)
     }
 
     /// The same network over other weights (trainable variables, fake-quantized weights).
@@ -99,16 +103,45 @@ impl Checkpoint {
     /// # Errors
     /// When tensors do not fit.
     pub fn network_from(&self, source: &dyn WeightSource) -> Result<Box<dyn Network>> {
-        let _ = source;
-        todo!()
+        if !self.is_built() {
+            return Err(ModelError::Unsupported("the model has no weights yet; it runs once it is trained".to_owned()));
+        }
+        let unknown = || ModelError::Unsupported("the model has no known family, so it cannot run".to_owned());
+        families::network(&self.outline(), source)?.ok_or_else(unknown)
     }
 
-    /// The model's raw outputs for a matrix of inputs (after [`crate::Inputs::apply`]), in batches of `batch` rows.
+    /// The model's raw outputs, [rows, outputs] in f32 on the CPU, for a matrix of inputs (after
+    /// [`crate::Inputs::apply`]), in batches of `batch` rows.
     ///
     /// # Errors
-    /// When the model does not run.
-    pub fn predict(&self, inputs: &crate::inputs::Matrix, batch: usize) -> Result<Tensor> {
-        let _ = (inputs, batch);
-        todo!()
+    /// When the model does not run, or rows have another width than it reads.
+    pub fn predict(&self, inputs: &Matrix, batch: usize) -> Result<Tensor> {
+        let network = self.network()?;
+        let x = Tensor::from_slice(&inputs.data, (inputs.rows, inputs.columns), &Device::Cpu)?;
+        let mut outputs = Vec::new();
+        for start in (0..inputs.rows).step_by(batch.max(1)) {
+            let rows = x.narrow(0, start, batch.max(1).min(inputs.rows - start))?;
+            let output = network.forward(&Input::Features(rows), &mut Forward::inference())?;
+            outputs.push(output.to_device(&Device::Cpu)?.to_dtype(DType::F32)?);
+        }
+        if outputs.is_empty() {
+            let width = self.config().map_or(0, |config| config.output);
+            return Ok(Tensor::zeros((0, width), DType::F32, &Device::Cpu)?);
+        }
+        Ok(Tensor::cat(&outputs, 0)?)
+    }
+}
+
+/// Weights as stored, for inference; half-precision numbers become f32, which is what the CPU computes in.
+impl WeightSource for Checkpoint {
+    fn site(&self, name: &str) -> Result<TapWeight> {
+        Ok(match self.weight(&format!("{name}.weight"))? {
+            Weight::Dense { tensor, .. } => TapWeight::Dense(tensor.to_dtype(DType::F32)?),
+            Weight::Quantized(weight) => TapWeight::Quantized(Arc::new(weight)),
+        })
+    }
+
+    fn tensor(&self, name: &str) -> Result<Tensor> {
+        Ok(Checkpoint::tensor(self, name)?.to_dtype(DType::F32)?)
     }
 }

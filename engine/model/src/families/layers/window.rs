@@ -1,0 +1,133 @@
+//! Pooling windows of any size, stride and padding, with gradients. candle's own pooling differentiates only windows
+//! that do not overlap.
+
+use candle_core::{D, Tensor};
+
+use crate::error::{ModelError, Result};
+use crate::families::survey::windows;
+
+/// Square windows over an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Window {
+    /// Width and height.
+    pub(crate) size: usize,
+    /// Step between windows.
+    pub(crate) stride: usize,
+    /// Border on each side.
+    pub(crate) padding: usize,
+}
+
+impl Window {
+    /// How many windows fit on an image of `height` x `width`.
+    pub(crate) fn count(self, height: usize, width: usize) -> Option<[usize; 2]> {
+        let along = |length| windows(length, self.size, self.stride, self.padding);
+        Some([along(height)?, along(width)?])
+    }
+
+    /// The largest number of each window, whose gradient goes to the first place that holds it.
+    pub(crate) fn max(self, x: &Tensor) -> Result<Tensor> {
+        let (rows, channels, height, width) = x.dims4()?;
+        let [down, across] = self.fitting(height, width)?;
+        let padded = self.pad(x, f64::NEG_INFINITY)?.flatten_from(2)?.contiguous()?;
+        let places = self.places(x)?;
+        let seen = padded.detach().index_select(&places.flatten_all()?, 2)?;
+        let best = seen.reshape((rows, channels, down * across, self.size * self.size))?.argmax_keepdim(D::Minus1)?;
+        let shape = (rows, channels, down * across, self.size * self.size);
+        let chosen = places.broadcast_as(shape)?.contiguous()?.gather(&best, D::Minus1)?.squeeze(3)?;
+        Ok(padded.gather(&chosen, 2)?.reshape((rows, channels, down, across))?)
+    }
+
+    /// The mean of each window; the border counts as zeros.
+    pub(crate) fn mean(self, x: &Tensor) -> Result<Tensor> {
+        let (rows, channels, height, width) = x.dims4()?;
+        let [down, across] = self.fitting(height, width)?;
+        let padded = self.pad(x, 0.0)?.flatten_from(2)?.contiguous()?;
+        let seen = padded.index_select(&self.places(x)?.flatten_all()?, 2)?;
+        let seen = seen.reshape((rows, channels, down * across, self.size * self.size))?;
+        Ok(seen.mean(D::Minus1)?.reshape((rows, channels, down, across))?)
+    }
+
+    /// The image with a border of `value`.
+    pub(crate) fn pad(self, x: &Tensor, value: f64) -> Result<Tensor> {
+        if self.padding == 0 {
+            return Ok(x.clone());
+        }
+        let mut x = x.clone();
+        for dimension in [2, 3] {
+            let mut shape = x.dims().to_vec();
+            if let Some(length) = shape.get_mut(dimension) {
+                *length = self.padding;
+            }
+            let border = Tensor::zeros(shape, x.dtype(), x.device())?.affine(0.0, value)?;
+            x = Tensor::cat(&[&border, &x, &border], dimension)?;
+        }
+        Ok(x)
+    }
+
+    /// For each window, where in the flat padded image its numbers are: [windows, size * size].
+    fn places(self, x: &Tensor) -> Result<Tensor> {
+        let (_, _, height, width) = x.dims4()?;
+        let [down, across] = self.fitting(height, width)?;
+        let line = width + 2 * self.padding;
+        let mut places = Vec::with_capacity(down * across * self.size * self.size);
+        for (top, left) in (0..down).flat_map(|top| (0..across).map(move |left| (top, left))) {
+            for row in 0..self.size {
+                let start = (top * self.stride + row) * line + left * self.stride;
+                places.extend((start..start + self.size).map(|place| place as u32));
+            }
+        }
+        Ok(Tensor::from_vec(places, (down * across, self.size * self.size), x.device())?)
+    }
+
+    fn fitting(self, height: usize, width: usize) -> Result<[usize; 2]> {
+        self.count(height, width).ok_or_else(|| {
+            let size = self.size;
+            ModelError::Input(format!("a window of {size} x {size} is larger than its input of {height} x {width}"))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Tensor, Var};
+
+    use super::Window;
+
+    const OVERLAPPING: Window = Window { size: 3, stride: 2, padding: 1 };
+
+    fn image() -> Var {
+        let rows = [[1.0_f64, -2.0, 3.0, 0.0], [4.0, 6.0, -6.0, 2.0], [0.0, 1.0, 5.0, 5.0], [-1.0, -1.0, 7.0, 6.0]];
+        Var::from_tensor(&Tensor::new(&rows, &Device::Cpu).unwrap().reshape((1, 1, 4, 4)).unwrap()).unwrap()
+    }
+
+    fn flat(x: &Tensor) -> Vec<f64> {
+        x.flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    #[test]
+    fn a_place_in_two_windows_gets_both_gradients() {
+        let x = image();
+        let y = OVERLAPPING.max(&x).unwrap();
+        assert_eq!(flat(&y), [6.0, 6.0, 6.0, 7.0]);
+        let gradient = y.backward().unwrap().get(&x).unwrap().clone();
+        let mut expected = [0.0; 16];
+        expected[5] = 3.0;
+        expected[14] = 1.0;
+        assert_eq!(flat(&gradient), expected);
+    }
+
+    #[test]
+    fn a_tie_goes_to_the_first_place() {
+        let x = Var::from_tensor(&Tensor::zeros((1, 1, 2, 2), candle_core::DType::F32, &Device::Cpu).unwrap()).unwrap();
+        let y = Window { size: 2, stride: 2, padding: 0 }.max(&x).unwrap();
+        let gradient = y.backward().unwrap().get(&x).unwrap().flatten_all().unwrap();
+        assert_eq!(gradient.to_vec1::<f32>().unwrap(), [1.0, 0.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn the_border_counts_as_zeros_in_a_mean() {
+        let x = image();
+        let y = OVERLAPPING.mean(&x).unwrap();
+        assert_eq!(flat(&y), [9.0, 3.0, 9.0, 25.0].map(|sum| sum / 9.0));
+    }
+}
