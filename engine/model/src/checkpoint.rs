@@ -7,9 +7,9 @@ use std::path::Path;
 use candle_core::Tensor;
 
 use crate::config::{Config, Spec};
-use crate::error::Result;
+use crate::error::{ModelError, Result};
 use crate::inputs::Inputs;
-use crate::outline::Outline;
+use crate::outline::{Outline, WeightOutline};
 use crate::outputs::Outputs;
 use crate::quantized::QuantizedWeight;
 
@@ -49,8 +49,8 @@ impl Checkpoint {
 
     /// A model from nothing: settings, no weights yet.
     pub fn unbuilt(spec: Spec, inputs: Inputs, outputs: Outputs) -> Self {
-        let _ = (spec, inputs, outputs);
-        todo!()
+        let config = Config { spec, input: inputs.shape.clone(), output: outputs.width() };
+        Self { config: Some(config), inputs: Some(inputs), outputs: Some(outputs), weights: BTreeMap::new() }
     }
 
     /// Writes a directory that [`Checkpoint::open`] and stock safetensors loaders open, through temporary files and
@@ -65,7 +65,25 @@ impl Checkpoint {
 
     /// The outline.
     pub fn outline(&self) -> Outline {
-        todo!()
+        let outline = |weight: &Weight| match weight {
+            Weight::Dense { tensor, masked } => WeightOutline::Dense {
+                dtype: tensor.dtype().as_str().to_uppercase(),
+                shape: tensor.dims().to_vec(),
+                masked: *masked,
+            },
+            Weight::Quantized(weight) => WeightOutline::Quantized {
+                shape: weight.shape.clone(),
+                scheme: weight.scheme,
+                activation: weight.activation.is_some(),
+            },
+        };
+        Outline {
+            config: self.config.clone(),
+            weights: self.weights.iter().map(|(name, weight)| (name.clone(), outline(weight))).collect(),
+            inputs: self.inputs.clone(),
+            outputs: self.outputs.clone(),
+            built: self.is_built(),
+        }
     }
 
     /// Whether weights exist.
@@ -108,8 +126,7 @@ impl Checkpoint {
     /// # Errors
     /// When there is none or it cannot be read.
     pub fn weight(&self, name: &str) -> Result<Weight> {
-        let _ = name;
-        todo!()
+        self.weights.get(name).cloned().ok_or_else(|| ModelError::MissingTensor { name: name.to_owned() })
     }
 
     /// The dense tensor of that name (dequantized if needed).
@@ -117,14 +134,16 @@ impl Checkpoint {
     /// # Errors
     /// When there is none or it cannot be read.
     pub fn tensor(&self, name: &str) -> Result<Tensor> {
-        let _ = name;
-        todo!()
+        match self.weight(name)? {
+            Weight::Dense { tensor, .. } => Ok(tensor),
+            Weight::Quantized(weight) => weight.dequantize(),
+        }
     }
 
     /// Sets a dense weight, keeping its mask flag if it has one.
     pub fn set_tensor(&mut self, name: &str, tensor: Tensor) {
-        let _ = (name, tensor);
-        todo!()
+        let masked = matches!(self.weights.get(name), Some(Weight::Dense { masked: true, .. }));
+        self.set_weight(name, Weight::Dense { tensor, masked });
     }
 
     /// Sets a weight.

@@ -5,6 +5,7 @@
 
 pub mod checkpoint;
 pub mod config;
+mod convolution;
 pub mod error;
 pub mod families;
 pub mod inputs;

@@ -30,6 +30,9 @@ pub enum Mode {
     Differentiable,
 }
 
+/// Fills a buffer with numbers in [0, 1).
+pub type Uniform<'a> = &'a mut dyn FnMut(&mut [f32]);
+
 /// One forward pass: its mode, who watches, where dropout's randomness comes from and where batch statistics go.
 pub struct Forward<'a> {
     /// Which ops may be used.
@@ -37,7 +40,7 @@ pub struct Forward<'a> {
     /// Sees each site's input.
     pub observer: Option<&'a mut dyn Observer>,
     /// Uniform numbers in [0, 1) for dropout: `fill(buffer)`. Without it dropout is off.
-    pub uniform: Option<&'a mut dyn FnMut(&mut [f32])>,
+    pub uniform: Option<Uniform<'a>>,
     /// Keeps the running statistics of batch norm while training; without it they stay as they are.
     pub statistics: Option<&'a dyn WeightSource>,
 }
@@ -54,7 +57,7 @@ impl<'a> Forward<'a> {
     }
 
     /// Training with dropout noise; `source`, which also gives the weights, keeps the running statistics.
-    pub fn training(source: &'a dyn WeightSource, uniform: &'a mut dyn FnMut(&mut [f32])) -> Self {
+    pub fn training(source: &'a dyn WeightSource, uniform: Uniform<'a>) -> Self {
         Self { mode: Mode::Training, observer: None, uniform: Some(uniform), statistics: Some(source) }
     }
 

@@ -67,7 +67,7 @@ impl Outline {
     /// # Errors
     /// When the tensors do not fit the configuration.
     pub fn sites(&self) -> Result<Vec<Site>> {
-        todo!()
+        crate::families::sites(self)
     }
 
     /// Every prunable structure, in forward order; empty when the family is unknown.
@@ -75,7 +75,7 @@ impl Outline {
     /// # Errors
     /// When the tensors do not fit the configuration.
     pub fn units(&self) -> Result<Vec<UnitGroup>> {
-        todo!()
+        crate::families::units(self)
     }
 
     /// Size of the packed weights file (`model.safetensors`) in bytes, header included.
@@ -93,6 +93,6 @@ impl Outline {
     /// # Errors
     /// When the tensors do not fit the configuration.
     pub fn macs(&self) -> Result<u64> {
-        todo!()
+        crate::families::macs(self)
     }
 }

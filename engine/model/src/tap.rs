@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
+use crate::convolution::convolve;
 use crate::error::Result;
 use crate::network::Forward;
 use crate::quantized::QuantizedWeight;
@@ -85,14 +86,31 @@ pub struct TapConv {
     pub padding: usize,
 }
 
+impl TapWeight {
+    /// The numbers to multiply with.
+    fn dense(&self) -> Result<Tensor> {
+        match self {
+            TapWeight::Dense(tensor) => Ok(tensor.clone()),
+            TapWeight::Masked { tensor, mask } => Ok(tensor.mul(mask)?),
+            TapWeight::Quantized(weight) => weight.dequantize(),
+        }
+    }
+}
+
 impl TapLinear {
     /// x [rows, in] -> [rows, out].
     ///
     /// # Errors
     /// When shapes do not fit, or an observer refuses.
     pub fn forward(&self, x: &Tensor, cx: &mut Forward<'_>) -> Result<Tensor> {
-        let _ = (x, cx);
-        todo!()
+        if let Some(observer) = cx.observer.as_mut() {
+            observer.see(&self.name, x)?;
+        }
+        let y = x.matmul(&self.weight.dense()?.t()?)?;
+        Ok(match &self.bias {
+            Some(bias) => y.broadcast_add(bias)?,
+            None => y,
+        })
     }
 }
 
@@ -102,7 +120,13 @@ impl TapConv {
     /// # Errors
     /// When shapes do not fit, or an observer refuses.
     pub fn forward(&self, x: &Tensor, cx: &mut Forward<'_>) -> Result<Tensor> {
-        let _ = (x, cx);
-        todo!()
+        if let Some(observer) = cx.observer.as_mut() {
+            observer.see(&self.name, x)?;
+        }
+        let y = convolve(x, &self.weight.dense()?, self.stride, self.padding, cx.mode)?;
+        Ok(match &self.bias {
+            Some(bias) => y.broadcast_add(&bias.reshape((1, (), 1, 1))?)?,
+            None => y,
+        })
     }
 }

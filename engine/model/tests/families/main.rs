@@ -1,0 +1,10 @@
+//! The families against outside truths: the stock ResNet, worked examples, finite differences, and pruning that must
+//! change nothing.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests stop where a test would")]
+
+mod describe;
+mod gradients;
+mod parity;
+mod pruning;
+mod support;
