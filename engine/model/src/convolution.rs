@@ -1,28 +1,157 @@
-//! A 2-d convolution whose gradients are right for every stride and image.
+//! A 2-d convolution with gradients that are right for every stride and image, and quick on a CPU.
+//!
+//! candle's own gradient assumes as many unread rows as columns where a stride leaves some, and goes through a
+//! transposed convolution that is about ten times slower than the convolution used here.
 
-use candle_core::Tensor;
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, CudaStorage, CustomOp2, Layout, MetalStorage, Shape, Storage, Tensor};
 
 use crate::error::Result;
 use crate::network::Mode;
 
 /// x [rows, in, height, width] and weight [out, in, kernel, kernel] -> [rows, out, height', width'].
 ///
-/// Where a stride leaves rows or columns at the far edges unread, candle's gradient of a convolution assumes as many
-/// unread rows as columns. Outside inference the border is therefore made and the unread part cut off beforehand.
-///
 /// # Errors
 /// When shapes do not fit.
 pub(crate) fn convolve(x: &Tensor, weight: &Tensor, stride: usize, padding: usize, mode: Mode) -> Result<Tensor> {
-    if mode == Mode::Inference || stride == 1 {
+    if mode == Mode::Inference {
         return Ok(x.conv2d(weight, padding, stride, 1, 1)?);
     }
-    let (_, _, kernel, _) = weight.dims4()?;
-    let mut padded = x.clone();
-    for dimension in [2, 3] {
-        padded = padded.pad_with_zeros(dimension, padding, padding)?;
-        let length = padded.dim(dimension)?;
-        let unread = length.saturating_sub(kernel) % stride;
-        padded = padded.narrow(dimension, 0, length - unread)?;
+    let value = x.detach().conv2d(&weight.detach(), padding, stride, 1, 1)?.contiguous()?;
+    Ok(x.apply_op2(weight, Convolution { stride, padding, value })?)
+}
+
+/// A convolution whose value is known; it adds the gradients.
+struct Convolution {
+    stride: usize,
+    padding: usize,
+    value: Tensor,
+}
+
+/// Gives the known value's storage of one kind of device.
+macro_rules! value_on {
+    ($self:ident, $device:ident) => {{
+        let (storage, layout) = $self.value.storage_and_layout();
+        match &*storage {
+            Storage::$device(storage) => Ok((storage.try_clone(layout)?, layout.shape().clone())),
+            _ => candle_core::bail!("a convolution and its weight are on two devices"),
+        }
+    }};
+}
+
+impl CustomOp2 for Convolution {
+    fn name(&self) -> &'static str {
+        "convolution"
     }
-    Ok(padded.contiguous()?.conv2d(weight, 0, stride, 1, 1)?)
+
+    fn cpu_fwd(
+        &self,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        value_on!(self, Cpu)
+    }
+
+    fn cuda_fwd(
+        &self,
+        _: &CudaStorage,
+        _: &Layout,
+        _: &CudaStorage,
+        _: &Layout,
+    ) -> candle_core::Result<(CudaStorage, Shape)> {
+        value_on!(self, Cuda)
+    }
+
+    fn metal_fwd(
+        &self,
+        _: &MetalStorage,
+        _: &Layout,
+        _: &MetalStorage,
+        _: &Layout,
+    ) -> candle_core::Result<(MetalStorage, Shape)> {
+        value_on!(self, Metal)
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        _: &Tensor,
+        gradient: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
+        let of_x = x.track_op().then(|| self.gradient_of_x(x, weight, gradient)).transpose()?;
+        let of_weight = weight.track_op().then(|| self.gradient_of_weight(x, weight, gradient)).transpose()?;
+        Ok((of_x, of_weight))
+    }
+}
+
+impl Convolution {
+    /// A convolution of the spread gradient with the turned kernel, cut to where `x` is not border.
+    fn gradient_of_x(&self, x: &Tensor, weight: &Tensor, gradient: &Tensor) -> candle_core::Result<Tensor> {
+        let (_, _, height, width) = x.dims4()?;
+        let (_, _, kernel, _) = weight.dims4()?;
+        let read = |length: usize| length + 2 * self.padding + 1 - kernel;
+        let down = spread(gradient, 2, self.stride)?.narrow(2, 0, read(height))?;
+        let spread = spread(&down, 3, self.stride)?.narrow(3, 0, read(width))?.contiguous()?;
+        let turned = weight.flip(&[2, 3])?.transpose(0, 1)?.contiguous()?;
+        let bordered = spread.conv2d(&turned, kernel - 1, 1, 1, 1)?;
+        bordered.narrow(2, self.padding, height)?.narrow(3, self.padding, width)?.contiguous()
+    }
+
+    /// A convolution of `x` with the gradient, in which rows and channels change places.
+    fn gradient_of_weight(&self, x: &Tensor, weight: &Tensor, gradient: &Tensor) -> candle_core::Result<Tensor> {
+        let (_, _, kernel, _) = weight.dims4()?;
+        let turned = gradient.transpose(0, 1)?;
+        let wide = x.transpose(0, 1)?.conv2d(&turned, self.padding, 1, self.stride, 1)?;
+        wide.transpose(0, 1)?.narrow(2, 0, kernel)?.narrow(3, 0, kernel)?.contiguous()
+    }
+}
+
+/// Puts `stride - 1` zeros after each entry of a dimension, which then has at least the windows' starts.
+fn spread(x: &Tensor, dimension: usize, stride: usize) -> candle_core::Result<Tensor> {
+    if stride == 1 {
+        return Ok(x.clone());
+    }
+    let mut shape = x.dims().to_vec();
+    if let Some(length) = shape.get_mut(dimension) {
+        *length *= stride;
+    }
+    x.unsqueeze(dimension + 1)?.pad_with_zeros(dimension + 1, 0, stride - 1)?.reshape(shape)
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Tensor, Var};
+
+    use super::convolve;
+    use crate::network::Mode;
+
+    fn row(numbers: &[f32], shape: (usize, usize, usize, usize)) -> Var {
+        Var::from_tensor(&Tensor::from_slice(numbers, shape, &Device::Cpu).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn an_unread_column_gets_no_gradient() {
+        let x = row(&[1.0, 2.0, 3.0, 4.0, 5.0], (1, 1, 1, 5));
+        let weight = row(&[10.0], (1, 1, 1, 1));
+        let y = convolve(&x, &weight, 3, 0, Mode::Training).unwrap();
+        assert_eq!(y.flatten_all().unwrap().to_vec1::<f32>().unwrap(), [10.0, 40.0]);
+        let gradients = y.backward().unwrap();
+        let of = |variable: &Var| gradients.get(variable).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(of(&x), [10.0, 0.0, 0.0, 10.0, 0.0]);
+        assert_eq!(of(&weight), [1.0 + 4.0]);
+    }
+
+    #[test]
+    fn a_window_over_the_border_counts_only_the_image() {
+        let x = row(&[1.0, 2.0], (1, 1, 2, 1));
+        let weight = row(&[1.0; 9], (1, 1, 3, 3));
+        let y = convolve(&x, &weight, 1, 1, Mode::Differentiable).unwrap();
+        assert_eq!(y.flatten_all().unwrap().to_vec1::<f32>().unwrap(), [3.0, 3.0]);
+        let gradients = y.backward().unwrap();
+        let of_weight = gradients.get(&weight).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(of_weight, [0.0, 1.0, 0.0, 0.0, 3.0, 0.0, 0.0, 2.0, 0.0]);
+    }
 }

@@ -6,7 +6,7 @@ use candle_core::Tensor;
 
 use super::layers::norm::BatchNorm;
 use crate::error::{ModelError, Result};
-use crate::network::{Forward, Input, Network};
+use crate::network::{Forward, Network};
 use crate::sites::{Site, SiteKind};
 use crate::tap::{TapConv, TapLinear, WeightSource};
 
@@ -93,15 +93,6 @@ impl Stack {
 }
 
 impl Network for Stack {
-    fn forward(&self, input: &Input, cx: &mut Forward<'_>) -> Result<Tensor> {
-        let Input::Features(x) = input;
-        let mut x = self.shaped(x)?;
-        for block in &self.blocks {
-            x = block.run(&x, cx)?;
-        }
-        Ok(x)
-    }
-
     fn blocks(&self) -> usize {
         self.blocks.len()
     }

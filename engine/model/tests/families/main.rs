@@ -7,4 +7,5 @@ mod describe;
 mod gradients;
 mod parity;
 mod pruning;
+mod running;
 mod support;

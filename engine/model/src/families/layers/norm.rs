@@ -74,3 +74,68 @@ fn channel_mean(x: &Tensor) -> Result<Tensor> {
 fn channels(x: &Tensor) -> Result<Tensor> {
     Ok(x.reshape(((), 1, 1))?)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::collections::BTreeMap;
+
+    use candle_core::{Device, Tensor};
+
+    use super::BatchNorm;
+    use crate::error::{ModelError, Result};
+    use crate::network::{Forward, Mode};
+    use crate::tap::{TapWeight, WeightSource};
+
+    struct Norm(RefCell<BTreeMap<String, f64>>);
+
+    impl WeightSource for Norm {
+        fn site(&self, name: &str) -> Result<TapWeight> {
+            Err(ModelError::MissingTensor { name: name.to_owned() })
+        }
+
+        fn tensor(&self, name: &str) -> Result<Tensor> {
+            Ok(Tensor::new(&[self.0.borrow()[name]], &Device::Cpu)?)
+        }
+
+        fn update(&self, name: &str, value: &Tensor) -> Result<()> {
+            self.0.borrow_mut().insert(name.to_owned(), value.squeeze(0)?.to_scalar()?);
+            Ok(())
+        }
+    }
+
+    fn norm() -> Norm {
+        let parts = [("n.weight", 2.0), ("n.bias", 1.0), ("n.running_mean", 0.0), ("n.running_var", 1.0)];
+        Norm(RefCell::new(parts.iter().map(|&(name, value)| (name.to_owned(), value)).collect()))
+    }
+
+    fn run(norm: &Norm, numbers: &[f64], mode: Mode) -> Vec<f64> {
+        let x = Tensor::from_slice(numbers, (numbers.len(), 1, 1, 1), &Device::Cpu).unwrap();
+        let mut cx = Forward { statistics: Some(norm), mode, ..Forward::inference() };
+        let y = BatchNorm::new("n", norm).unwrap().forward(&x, &mut cx).unwrap();
+        y.flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    #[test]
+    fn training_uses_the_batch_and_moves_the_running_statistics() {
+        let norm = norm();
+        // The batch has mean 2.5, variance 1.25 (5/3 without bias).
+        let expected = |x: f64| 2.0 * (x - 2.5) / (1.25_f64 + 1e-5).sqrt() + 1.0;
+        for (found, x) in run(&norm, &[1.0, 2.0, 3.0, 4.0], Mode::Training).iter().zip([1.0, 2.0, 3.0, 4.0]) {
+            assert!((found - expected(x)).abs() < 1e-12);
+        }
+        let moved = norm.0.borrow();
+        assert!((moved["n.running_mean"] - 0.25).abs() < 1e-12);
+        assert!((moved["n.running_var"] - (0.9 + 0.1 * 5.0 / 3.0)).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_batch_of_one_number_uses_the_running_statistics() {
+        let norm = norm();
+        let expected = 2.0 * 3.0 / (1.0_f64 + 1e-5).sqrt() + 1.0;
+        for mode in [Mode::Training, Mode::Inference] {
+            assert!((run(&norm, &[3.0], mode)[0] - expected).abs() < 1e-12);
+        }
+        assert_eq!(norm.0.borrow()["n.running_var"], 1.0);
+    }
+}
