@@ -146,6 +146,23 @@ impl Checkpoint {
         self.set_weight(name, Weight::Dense { tensor, masked });
     }
 
+    /// Marks the zeros of a dense weight as a mask that later stages keep, or takes the mark away.
+    ///
+    /// # Errors
+    /// When there is no such weight, or it is quantized.
+    pub fn set_masked(&mut self, name: &str, masked: bool) -> Result<()> {
+        let Weight::Dense { tensor, .. } = self.weight(name)? else {
+            return Err(ModelError::Quantized { name: name.to_owned() });
+        };
+        self.set_weight(name, Weight::Dense { tensor, masked });
+        Ok(())
+    }
+
+    /// Takes a weight out of the model; whether there was one.
+    pub fn remove(&mut self, name: &str) -> bool {
+        self.weights.remove(name).is_some()
+    }
+
     /// Sets a weight.
     pub fn set_weight(&mut self, name: &str, weight: Weight) {
         self.weights.insert(name.to_owned(), weight);
