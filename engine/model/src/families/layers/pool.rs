@@ -87,3 +87,37 @@ impl Block for GlobalAveragePool {
         Ok(x.flatten_from(2)?.mean(2)?.reshape((rows, channels, 1, 1))?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Tensor};
+
+    use super::{build_average, build_max};
+    use crate::config::PoolSpec;
+    use crate::families::stack::Block;
+    use crate::network::Forward;
+
+    const OVERLAPPING: PoolSpec = PoolSpec { size: 3, stride: Some(2), padding: 1 };
+
+    /// The pooled 3 x 3 image of these numbers, which must be the same fast and with gradients.
+    fn pooled(block: &dyn Block, numbers: [f32; 9]) -> Vec<f32> {
+        let x = Tensor::from_slice(&numbers, (1, 1, 3, 3), &Device::Cpu).unwrap();
+        let run =
+            |mut cx: Forward<'_>| block.run(&x, &mut cx).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let fast = run(Forward::inference());
+        assert_eq!(fast, run(Forward::differentiable()));
+        fast
+    }
+
+    #[test]
+    fn the_border_is_never_the_maximum() {
+        let below_zero = [-9.0, -8.0, -7.0, -6.0, -5.0, -4.0, -3.0, -2.0, -1.0];
+        assert_eq!(pooled(&*build_max(&OVERLAPPING), below_zero), [-5.0, -4.0, -2.0, -1.0]);
+    }
+
+    #[test]
+    fn the_border_is_zeros_to_the_mean() {
+        let numbers = [9.0, 0.0, 18.0, 0.0, 0.0, 0.0, 27.0, 0.0, 36.0];
+        assert_eq!(pooled(&*build_average(&OVERLAPPING), numbers), [1.0, 2.0, 3.0, 4.0]);
+    }
+}
