@@ -56,8 +56,7 @@ pub fn macs(outline: &Outline) -> Result<u64> {
 /// # Errors
 /// When the tensors do not fit the configuration, or `source` lacks one.
 pub fn network(outline: &Outline, source: &dyn WeightSource) -> Result<Option<Box<dyn Network>>> {
-    let Some(config) = &outline.config else { return Ok(None) };
-    let survey = Survey::of(config, known(outline))?;
+    let (Some(config), Some(survey)) = (&outline.config, walk(outline)?) else { return Ok(None) };
     let parts = stack::Parts::new(&survey.sites, source);
     let blocks = match &config.spec {
         Spec::Mlp(spec) => mlp::build(spec, &parts)?,
@@ -66,13 +65,15 @@ pub fn network(outline: &Outline, source: &dyn WeightSource) -> Result<Option<Bo
     Ok(Some(Box::new(stack::Stack::new(config.input.clone(), blocks))))
 }
 
+/// The walk over the tensors there are; over what the settings and both ends promise while there are none.
 fn walk(outline: &Outline) -> Result<Option<Survey<'_>>> {
-    outline.config.as_ref().map(|config| Survey::of(config, known(outline))).transpose()
-}
-
-/// The tensors there are, or none where the model is not built and its settings decide.
-fn known(outline: &Outline) -> Option<Known<'_>> {
-    (!outline.weights.is_empty()).then_some(&outline.weights)
+    let Some(config) = &outline.config else { return Ok(None) };
+    let survey = match (&outline.inputs, &outline.outputs) {
+        _ if outline.built => Survey::of(config, Some(&outline.weights)),
+        (Some(inputs), Some(outputs)) => Survey::of(&blueprint::configure(&config.spec, inputs, outputs)?, None),
+        _ => Survey::of(config, None),
+    };
+    survey.map(Some)
 }
 
 fn site_macs(site: &Site) -> u64 {

@@ -45,7 +45,7 @@ pub fn initialize(
 }
 
 /// Settings with both ends. Rows reach an mlp flat and a convnet as images.
-fn configure(spec: &Spec, inputs: &Inputs, outputs: &Outputs) -> Result<Config> {
+pub(super) fn configure(spec: &Spec, inputs: &Inputs, outputs: &Outputs) -> Result<Config> {
     let mut spec = spec.clone();
     let input = match &mut spec {
         Spec::Mlp(_) => vec![inputs.width()],

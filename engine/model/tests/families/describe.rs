@@ -1,7 +1,7 @@
 //! What families say about themselves: sites, units, costs, and what is wrong with settings.
 
 use paring_model::config::Spec;
-use paring_model::{Outline, Slice, families};
+use paring_model::{Checkpoint, Outline, Slice, families};
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -137,4 +137,15 @@ fn an_image_shape_is_needed_and_checked() {
         refuse(json!({"layers": layers, "input": [1, 9, 9]})),
         "the `convnet` configuration is wrong: `input` is 1 x 9 x 9 = 81 numbers, but the data has 64 features"
     );
+}
+
+#[test]
+fn a_model_from_nothing_follows_its_inputs() {
+    let settings = spec("convnet", json!({"layers": [{"conv": {"channels": 2}}], "input": [1, 4, 4]}));
+    let mut outline = Checkpoint::unbuilt(settings, inputs(&[16]), classes(3)).outline();
+    assert_eq!(families::sites(&outline).unwrap()[1].in_features, 2 * 4 * 4);
+    outline.config =
+        Checkpoint::unbuilt(spec("mlp", json!({"hidden": [5]})), inputs(&[16]), classes(3)).outline().config;
+    outline.inputs = Some(inputs(&[9]));
+    assert_eq!(families::macs(&outline).unwrap(), 9 * 5 + 5 * 3);
 }

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use paring_model::inputs::Matrix;
-use paring_model::{Checkpoint, Forward, Input, Outline, families};
+use paring_model::{Checkpoint, Forward, Input, Mode, Outline, families};
 use serde_json::json;
 
 use crate::support::{Weights, classes, distance, inputs, outline, random, spec, uniform};
@@ -89,4 +89,27 @@ fn a_model_without_weights_does_not_run() {
     let model = Checkpoint::unbuilt(convnet().config.unwrap().spec, inputs(&[2, 6, 6]), classes(3));
     let error = model.network().err().unwrap().to_string();
     assert_eq!(error, "the model has no weights yet; it runs once it is trained");
+}
+
+#[test]
+fn the_number_of_threads_changes_no_gradient() {
+    let layers = json!([{"conv": {"channels": 8, "batch_norm": true}}, {"max_pool": {"size": 3, "stride": 2}},
+        {"residual": {"channels": 12, "stride": 2}}, {"dense": {"width": 9}}]);
+    let outline = outline(&spec("convnet", json!({"layers": layers})), &[3, 16, 16], 4);
+    let x = random(&[8, 3, 16, 16], -1.0, 1.0, 6);
+    let gradients = |threads: usize| -> Vec<Vec<f32>> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let weights = Weights::new(&outline, DType::F32, 2);
+            let network = families::network(&outline, &weights).unwrap().unwrap();
+            let mut cx = Forward { mode: Mode::Training, ..Forward::inference() };
+            let loss = network.forward(&Input::Features(x.clone()), &mut cx).unwrap().sqr().unwrap();
+            let found = loss.sum_all().unwrap().backward().unwrap();
+            let numbers = |tensor: &Tensor| Some(found.get(tensor)?.flatten_all().unwrap().to_vec1().unwrap());
+            weights.0.borrow().values().filter_map(numbers).collect()
+        })
+    };
+    let one = gradients(1);
+    assert!(one.len() > 10);
+    assert_eq!(one, gradients(2));
 }
