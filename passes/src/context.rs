@@ -56,13 +56,30 @@ pub struct Cx<'a> {
 }
 
 impl Cx<'_> {
-    /// A part of the data through the model's inputs. `None` when the recipe has no such rows.
+    /// A part of the data through the model's inputs. Where a recipe has no validation rows the calibration rows stand
+    /// in, and the training rows for calibration rows. `None` when there are no such rows at all.
     ///
     /// # Errors
     /// When the rows do not fit the model's inputs.
     pub fn examples(&self, part: Part, model: &Checkpoint) -> Result<Option<Examples>, PassError> {
-        let _ = (part, model);
-        todo!()
+        let Some((dataset, parts)) = self.data else { return Ok(None) };
+        let rows = parts.rows(stand_in(parts, part));
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let (Some(inputs), Some(outputs)) = (model.inputs(), model.outputs()) else {
+            return Err(PassError::Failed("the model does not say how it reads raw rows".to_owned()));
+        };
+        Ok(Some(paring_data::examples::examples(dataset, rows, inputs, outputs)?))
+    }
+
+    /// As [`Cx::examples`], where the pass cannot do without.
+    ///
+    /// # Errors
+    /// When there are no such rows, or they do not fit the model's inputs.
+    pub fn required_examples(&self, part: Part, model: &Checkpoint) -> Result<Examples, PassError> {
+        let missing = || PassError::Failed(format!("there are no {} rows", part_name(part)));
+        self.examples(part, model)?.ok_or_else(missing)
     }
 
     /// An error if the person pressed ctrl-C.
@@ -76,6 +93,25 @@ impl Cx<'_> {
     /// A training watch that reports progress with loss and learning rate.
     pub fn watch(&self) -> impl Watch + '_ {
         StageWatch { services: self.services }
+    }
+}
+
+/// The part whose rows are used when `part` is asked for: itself, or the one that stands in where it has no rows.
+pub fn stand_in(parts: &Parts, part: Part) -> Part {
+    match part {
+        Part::Validate if parts.validate.is_empty() && !parts.calibrate.is_empty() => Part::Calibrate,
+        Part::Calibrate if parts.calibrate.is_empty() => Part::Train,
+        part => part,
+    }
+}
+
+/// A part as messages name it.
+pub fn part_name(part: Part) -> &'static str {
+    match part {
+        Part::Train => "training",
+        Part::Validate => "validation",
+        Part::Calibrate => "calibration",
+        Part::Test => "test",
     }
 }
 

@@ -1,7 +1,9 @@
 //! What a stage will do, planned from the model's outline.
 
-use paring_data::Parts;
+use paring_data::{Part, Parts};
 use paring_model::{Outline, Site};
+
+use crate::context::{part_name, stand_in};
 
 /// What a step sees when it plans: the outline before it, and what the recipe gives it.
 pub struct PlanCx<'a> {
@@ -17,6 +19,15 @@ pub struct PlanCx<'a> {
     pub nested_stages: usize,
     /// Names of the recipe's measures.
     pub measures: &'a [String],
+}
+
+impl PlanCx<'_> {
+    /// A note where other rows stand in for the part that a pass asks for; none where the part has rows of its own.
+    pub fn stand_in_note(&self, part: Part) -> Option<String> {
+        let used = self.parts.map_or(part, |parts| stand_in(parts, part));
+        let (wanted, used) = (part_name(part), part_name(used));
+        (wanted != used).then(|| format!("the recipe has no {wanted} rows; the {used} rows stand in for them"))
+    }
 }
 
 /// What the stage will do.

@@ -1,11 +1,15 @@
 //! Passes: the trait, what a pass is given, the registry, and the built-in passes, one file each.
 
+mod builtin;
 pub mod context;
 pub mod effect;
 pub mod error;
 pub mod pass;
 pub mod receipt;
 pub mod registry;
+
+#[cfg(test)]
+mod testing;
 
 pub mod distill;
 pub mod prune;

@@ -1,4 +1,8 @@
 //! The Pass trait: the same, object-safe, for built-ins and plugins; and `Definition`, what a built-in's file writes.
+//!
+//! A built-in's file holds a unit type that implements [`Definition`] and the type of its parameter block. The doc
+//! comment of the parameter type is the manual page: a sentence, then the headings of [`HEADINGS`], each as
+//! `# Heading`, in that order. [`crate::builtin`] turns the definition into a [`Pass`].
 
 use paring_model::Checkpoint;
 use schemars::JsonSchema;
@@ -66,6 +70,10 @@ pub struct PassInfo {
     pub leaves: &'static [Leaves],
 }
 
+/// The headings of a pass's manual page, in order.
+pub const HEADINGS: [&str; 6] =
+    ["What it does", "When to use", "When not to", "Parameters", "Cost and limits", "Source"];
+
 /// A pass, not yet configured.
 pub trait Pass: Send + Sync {
     /// The pass as data.
@@ -101,7 +109,8 @@ pub trait Step: Send + Sync {
 
 /// A built-in pass: what its file says.
 pub trait Definition: Send + Sync + 'static {
-    /// Its parameter block. The doc comment of this type is the manual page.
+    /// Its parameter block: unknown fields denied, every field with a doc, a range and a default that a practitioner
+    /// would choose. The doc comment of this type is the manual page.
     type Parameters: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 'static;
 
     /// The pass as data.

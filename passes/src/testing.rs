@@ -1,0 +1,174 @@
+//! What tests of passes share: an engine that does nothing, tiny tables and models, and one call that configures,
+//! plans and runs a pass and checks that the plan came true.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array, StringArray};
+use arrow::record_batch::RecordBatch;
+use candle_core::{Device, Tensor};
+use indexmap::IndexMap;
+use paring_data::{Dataset, Part, Parts};
+use paring_model::config::{Activation, MlpSpec, Spec};
+use paring_model::inputs::{ColumnEncoding, Encoding};
+use paring_model::{Checkpoint, Inputs, Outputs, families};
+use paring_train::Stream;
+use serde_json::Value;
+
+use crate::builtin;
+use crate::context::{Cx, Services, Trial};
+use crate::effect::{Effect, PlanCx};
+use crate::error::{PassError, Problem};
+use crate::pass::Definition;
+use crate::receipt::Outcome;
+
+type TrialFn = dyn Fn(usize, &IndexMap<String, Value>) -> Result<Trial, PassError>;
+
+/// An engine that records progress and runs trials through a closure.
+#[derive(Default)]
+pub(crate) struct FakeServices {
+    /// What ctrl-C would set.
+    pub cancelled: Cell<bool>,
+    /// Every progress text.
+    pub told: RefCell<Vec<String>>,
+    /// What a trial does.
+    pub trial: Option<Box<TrialFn>>,
+}
+
+impl Services for FakeServices {
+    fn progress(&self, done: usize, total: usize, what: &str) {
+        self.told.borrow_mut().push(format!("{done}/{total} {what}"));
+    }
+
+    fn cancelled(&self) -> bool {
+        self.cancelled.get()
+    }
+
+    fn trial(&self, number: usize, _: &Checkpoint, bindings: &IndexMap<String, Value>) -> Result<Trial, PassError> {
+        self.trial.as_ref().expect("the test has no trials")(number, bindings)
+    }
+
+    fn measure(&self, name: &str, _: &Checkpoint, _: Part) -> Result<f64, PassError> {
+        Err(PassError::Failed(format!("no `{name}` in tests")))
+    }
+}
+
+/// A pass under test: parameters, data, engine. See [`Bench::run`].
+pub(crate) struct Bench {
+    /// The data, if any.
+    pub data: Option<(Dataset, Parts)>,
+    /// The engine.
+    pub services: FakeServices,
+    /// The recipe's measures.
+    pub measures: Vec<String>,
+    /// Nested stages that a sweep plans with.
+    pub nested_stages: usize,
+}
+
+impl Bench {
+    /// No data.
+    pub fn empty() -> Self {
+        Self { data: None, services: FakeServices::default(), measures: Vec::new(), nested_stages: 0 }
+    }
+
+    /// Every row is a training row and a calibration row; there are no others.
+    pub fn with_rows(dataset: Dataset) -> Self {
+        let rows: Vec<usize> = (0..dataset.rows()).collect();
+        let parts = Parts { train: rows.clone(), calibrate: rows, ..Parts::default() };
+        Self { data: Some((dataset, parts)), ..Self::empty() }
+    }
+
+    /// Plans the pass on the model.
+    pub fn plan<D: Definition>(&self, parameters: &Value, model: &Checkpoint) -> Result<Effect, Vec<Problem>> {
+        let step = builtin::pass::<D>().configure(parameters)?;
+        let outline = model.outline();
+        let sites = if model.is_built() { outline.sites().unwrap() } else { Vec::new() };
+        step.plan(&PlanCx {
+            outline: &outline,
+            sites: &sites,
+            parts: self.data.as_ref().map(|(_, parts)| parts),
+            nested: None,
+            nested_stages: self.nested_stages,
+            measures: &self.measures,
+        })
+    }
+
+    /// Plans and runs the pass on all sites; where the plan says it is exact, it must come true.
+    pub fn run<D: Definition>(&self, parameters: &Value, model: &Checkpoint) -> Result<Outcome, PassError> {
+        let effect = self.plan::<D>(parameters, model).unwrap_or_else(|problems| panic!("{problems:#?}"));
+        let step = builtin::pass::<D>().configure(parameters).unwrap();
+        let sites = if model.is_built() { model.outline().sites().unwrap() } else { Vec::new() };
+        let mut cx = Cx {
+            stage: "test",
+            sites: &sites,
+            data: self.data.as_ref().map(|(dataset, parts)| (dataset, parts)),
+            stream: Stream::new(7).split("test"),
+            services: &self.services,
+        };
+        let outcome = step.run(&mut cx, model.clone())?;
+        if effect.exact {
+            assert_eq!(outcome.model.outline().weights, effect.outline.weights, "the plan did not come true");
+            assert_eq!(outcome.model.outline().config, effect.outline.config, "the plan did not come true");
+        }
+        Ok(outcome)
+    }
+}
+
+/// Number columns `x0`, `x1`, ... from rows of features, and a text column `label`.
+pub(crate) fn classes(rows: &[&[f64]], labels: &[&str]) -> Dataset {
+    let labels: ArrayRef = Arc::new(StringArray::from(labels.to_vec()));
+    dataset(rows, labels)
+}
+
+/// Number columns `x0`, `x1`, ... from rows of features, and a number column `label`.
+pub(crate) fn numbers(rows: &[&[f64]], targets: &[f64]) -> Dataset {
+    let targets: ArrayRef = Arc::new(Float64Array::from(targets.to_vec()));
+    dataset(rows, targets)
+}
+
+fn dataset(rows: &[&[f64]], label: ArrayRef) -> Dataset {
+    let column =
+        |index: usize| -> ArrayRef { Arc::new(Float64Array::from_iter_values(rows.iter().map(|row| row[index]))) };
+    let mut columns: Vec<(String, ArrayRef)> = (0..rows[0].len()).map(|i| (format!("x{i}"), column(i))).collect();
+    columns.push(("label".to_owned(), label));
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    Dataset { batch, image: None, paths: Vec::new(), digest: String::new() }
+}
+
+/// Inputs that read the columns `x0`, `x1`, ... as they are.
+pub(crate) fn inputs(width: usize) -> Inputs {
+    let column = |index| ColumnEncoding { name: format!("x{index}"), encoding: Encoding::Number { fill: None } };
+    Inputs { columns: (0..width).map(column).collect(), steps: Vec::new(), shape: vec![width] }
+}
+
+/// Classes of the column `label`.
+pub(crate) fn labels(names: &[&str]) -> Outputs {
+    Outputs::Classify { column: "label".to_owned(), labels: names.iter().map(|&name| name.to_owned()).collect() }
+}
+
+/// An mlp without weights.
+pub(crate) fn unbuilt(hidden: &[usize], inputs: Inputs, outputs: Outputs) -> Checkpoint {
+    Checkpoint::unbuilt(spec(hidden), inputs, outputs)
+}
+
+/// An mlp whose weights are small and all different.
+pub(crate) fn built(hidden: &[usize], inputs: Inputs, outputs: Outputs) -> Checkpoint {
+    let mut next = 0_u32;
+    let mut fill = |_: &str, buffer: &mut [f32]| {
+        for number in buffer {
+            next = (next * 29 + 17) % 101;
+            *number = next as f32 / 101.0;
+        }
+    };
+    families::initialize(&spec(hidden), &inputs, &outputs, &mut fill).unwrap()
+}
+
+/// A tensor of rows.
+pub(crate) fn matrix(rows: &[&[f32]]) -> Tensor {
+    let data: Vec<f32> = rows.iter().flat_map(|row| row.iter().copied()).collect();
+    Tensor::from_vec(data, (rows.len(), rows[0].len()), &Device::Cpu).unwrap()
+}
+
+fn spec(hidden: &[usize]) -> Spec {
+    Spec::Mlp(MlpSpec { hidden: hidden.to_vec(), activation: Activation::Relu, dropout: 0.0 })
+}
