@@ -80,7 +80,7 @@ impl Stack {
     /// Rows in the shape that the first layer reads, whether they come flat or as images.
     fn shaped(&self, x: &Tensor) -> Result<Tensor> {
         let row: usize = x.dims().iter().skip(1).product();
-        let expected: usize = self.input.iter().product();
+        let expected = self.input.iter().copied().fold(1, usize::saturating_mul);
         if x.rank() < 2 || row != expected {
             let found = x.dims();
             let message = format!("the network reads rows of {expected} numbers, but the input has shape {found:?}");

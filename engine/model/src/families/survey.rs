@@ -169,7 +169,7 @@ impl<'a> Survey<'a> {
         let shape = draft.weight_shape(out);
         let bias = self.has(&format!("{}.bias", draft.name), draft.bias);
         let site = draft.site(out, bias, draft.input);
-        let start = Start::Uniform { fan_in: shape.iter().skip(1).product() };
+        let start = Start::Uniform { fan_in: shape.iter().skip(1).copied().fold(1, usize::saturating_mul) };
         self.declare(site.weight(), shape, start, draft.to)?;
         if bias {
             self.declare(site.bias_name(), vec![out], start, draft.to)?;
@@ -259,7 +259,7 @@ impl Draft {
 /// How many windows of `size` entries, `stride` apart, fit on `length` entries with `padding` more on each side.
 pub(crate) fn windows(length: usize, size: usize, stride: usize, padding: usize) -> Option<usize> {
     let room = length.saturating_add(padding.saturating_mul(2)).checked_sub(size)?;
-    Some(room.checked_div(stride)? + 1)
+    Some(room.checked_div(stride)?.saturating_add(1))
 }
 
 fn positions(kind: SiteKind, input: Flow) -> usize {

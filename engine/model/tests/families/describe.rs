@@ -112,7 +112,7 @@ fn tensors_that_do_not_fit_are_named() {
 #[case(json!([{"dense": {"width": 6}}, {"conv": {"channels": 2}}]),
     "`layers.1` (conv) needs an image, but its input is 6 features")]
 #[case(json!([{"conv": {"channels": 0}}]), "`layers.0` has no outputs, expected at least 1")]
-#[case(json!([{"conv": {"channels": 1, "stride": 0}}]), "`layers.0` (conv) has stride 0, expected at least 1")]
+#[case(json!([{"conv": {"channels": 1, "stride": 0}}]), "`layers.0` (conv) has kernel 3 and stride 0, expected at least 1")]
 #[case(json!([{"dense": {"width": 6, "dropout": 1.0}}]),
     "`layers.0` has dropout 1, expected a number from 0 (inclusive) to 1 (exclusive)")]
 fn wrong_settings_are_explained(#[case] layers: Value, #[case] reason: &str) {

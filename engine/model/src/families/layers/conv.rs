@@ -73,8 +73,8 @@ pub(crate) fn survey_conv(placed: Placed, survey: &mut Survey<'_>) -> Result<[us
     let [_, height, width] = placed.input;
     let Geometry { kernel, stride, padding } = placed.geometry;
     let fits = |length| windows(length, kernel, stride, padding);
-    let (Some(out_height), Some(out_width)) = (fits(height), fits(width)) else {
-        return Err(survey.wrong(too_large(&placed, stride)));
+    let (Some(out_height), Some(out_width), 1..) = (fits(height), fits(width), kernel) else {
+        return Err(survey.wrong(misfit(&placed)));
     };
     let channels = survey.site(Draft {
         name: placed.name,
@@ -120,12 +120,13 @@ fn norm_name(layer: usize) -> String {
     format!("layers.{layer}.norm")
 }
 
-fn too_large(placed: &Placed, stride: usize) -> String {
-    let Placed { name, geometry: Geometry { kernel, padding, .. }, input: [_, height, width], .. } = placed;
-    if stride == 0 {
-        return format!("`{name}` (conv) has stride 0, expected at least 1");
+fn misfit(placed: &Placed) -> String {
+    let Placed { name, geometry: Geometry { kernel, stride, padding }, input: [_, height, width], .. } = placed;
+    if *stride == 0 || *kernel == 0 {
+        return format!("`{name}` (conv) has kernel {kernel} and stride {stride}, expected at least 1");
     }
     format!(
-        "`{name}` (conv) has a kernel of {kernel} x {kernel}, larger than its input of {height} x {width} with padding {padding}"
+        "`{name}` (conv) has a kernel of {kernel} x {kernel}, larger than its input of {height} x {width} with padding \
+         {padding}"
     )
 }

@@ -23,7 +23,8 @@ pub(crate) fn survey(spec: &PoolSpec, layer: usize, survey: &mut Survey<'_>) -> 
     }
     let Some([down, across]) = window(spec).count(height, width) else {
         let reason = format!(
-            "`layers.{layer}` (pooling) has a window of {size} x {size}, larger than its input of {height} x {width} with padding {padding}"
+            "`layers.{layer}` (pooling) has a window of {size} x {size}, larger than its input of {height} x {width} \
+             with padding {padding}"
         );
         return Err(survey.wrong(reason));
     };

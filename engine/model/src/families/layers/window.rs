@@ -29,11 +29,10 @@ impl Window {
         let (rows, channels, height, width) = x.dims4()?;
         let [down, across] = self.fitting(height, width)?;
         let padded = self.pad(x, f64::NEG_INFINITY)?.flatten_from(2)?.contiguous()?;
-        let places = self.places(x)?;
-        let seen = padded.detach().index_select(&places.flatten_all()?, 2)?;
-        let best = seen.reshape((rows, channels, down * across, self.size * self.size))?.argmax_keepdim(D::Minus1)?;
-        let shape = (rows, channels, down * across, self.size * self.size);
-        let chosen = places.broadcast_as(shape)?.contiguous()?.gather(&best, D::Minus1)?.squeeze(3)?;
+        let (starts, offsets) = self.places(x)?;
+        let seen = self.seen(&padded.detach(), &starts, &offsets)?;
+        let best = offsets.index_select(&seen.argmax(D::Minus1)?.flatten_all()?, 0)?;
+        let chosen = best.reshape((rows, channels, down * across))?.broadcast_add(&starts)?;
         Ok(padded.gather(&chosen, 2)?.reshape((rows, channels, down, across))?)
     }
 
@@ -42,8 +41,8 @@ impl Window {
         let (rows, channels, height, width) = x.dims4()?;
         let [down, across] = self.fitting(height, width)?;
         let padded = self.pad(x, 0.0)?.flatten_from(2)?.contiguous()?;
-        let seen = padded.index_select(&self.places(x)?.flatten_all()?, 2)?;
-        let seen = seen.reshape((rows, channels, down * across, self.size * self.size))?;
+        let (starts, offsets) = self.places(x)?;
+        let seen = self.seen(&padded, &starts, &offsets)?;
         Ok(seen.mean(D::Minus1)?.reshape((rows, channels, down, across))?)
     }
 
@@ -64,19 +63,24 @@ impl Window {
         Ok(x)
     }
 
-    /// For each window, where in the flat padded image its numbers are: [windows, size * size].
-    fn places(self, x: &Tensor) -> Result<Tensor> {
+    /// What each window of a flat padded image sees: [rows, channels, windows, size * size].
+    fn seen(self, padded: &Tensor, starts: &Tensor, offsets: &Tensor) -> Result<Tensor> {
+        let (rows, channels, _) = padded.dims3()?;
+        let windows = starts.elem_count();
+        let places = starts.unsqueeze(1)?.broadcast_add(offsets)?.flatten_all()?;
+        Ok(padded.index_select(&places, 2)?.reshape((rows, channels, windows, self.size * self.size))?)
+    }
+
+    /// Where in the flat padded image each window starts, and how far from there its numbers are.
+    fn places(self, x: &Tensor) -> Result<(Tensor, Tensor)> {
         let (_, _, height, width) = x.dims4()?;
         let [down, across] = self.fitting(height, width)?;
         let line = width + 2 * self.padding;
-        let mut places = Vec::with_capacity(down * across * self.size * self.size);
-        for (top, left) in (0..down).flat_map(|top| (0..across).map(move |left| (top, left))) {
-            for row in 0..self.size {
-                let start = (top * self.stride + row) * line + left * self.stride;
-                places.extend((start..start + self.size).map(|place| place as u32));
-            }
-        }
-        Ok(Tensor::from_vec(places, (down * across, self.size * self.size), x.device())?)
+        let grid = |rows: usize, columns: usize, step: usize| {
+            let places = (0..rows * columns).map(|cell| (cell / columns * step * line + cell % columns * step) as u32);
+            Tensor::from_iter(places, x.device())
+        };
+        Ok((grid(down, across, self.stride)?, grid(self.size, self.size, 1)?))
     }
 
     fn fitting(self, height: usize, width: usize) -> Result<[usize; 2]> {
