@@ -12,8 +12,8 @@ pub(crate) fn survey(spec: &ConvnetSpec, survey: &mut Survey<'_>) -> Result<()> 
         match settings {
             ConvnetLayer::Conv(settings) => conv::survey(settings, layer, survey)?,
             ConvnetLayer::Residual(settings) => residual::survey(settings, layer, survey)?,
-            ConvnetLayer::MaxPool(settings) | ConvnetLayer::AveragePool(settings) => {
-                pool::survey(settings, layer, survey)?;
+            ConvnetLayer::MaxPool(pool) | ConvnetLayer::AveragePool(pool) => {
+                pool::survey(pool, settings.kind(), layer, survey)?;
             }
             ConvnetLayer::GlobalAveragePool(_) => pool::survey_global(layer, survey)?,
             ConvnetLayer::Dense(settings) => dense::survey(settings, layer, survey)?,

@@ -105,8 +105,8 @@ fn tensors_that_do_not_fit_are_named() {
 
 #[rstest]
 #[case(json!([{"max_pool": {"size": 9}}]),
-    "`layers.0` (pooling) has a window of 9 x 9, larger than its input of 8 x 8 with padding 0")]
-#[case(json!([{"max_pool": {"size": 2, "padding": 2}}]), "`layers.0` (pooling) has padding 2, expected at most 1")]
+    "`layers.0` (max_pool) has a window of 9 x 9, larger than its input of 8 x 8 with padding 0")]
+#[case(json!([{"max_pool": {"size": 2, "padding": 2}}]), "`layers.0` (max_pool) has padding 2, expected at most 1")]
 #[case(json!([{"global_average_pool": {}}, {"conv": {"channels": 2, "kernel": 5, "padding": 1}}]),
     "`layers.1` (conv) has a kernel of 5 x 5, larger than its input of 1 x 1 with padding 1")]
 #[case(json!([{"dense": {"width": 6}}, {"conv": {"channels": 2}}]),

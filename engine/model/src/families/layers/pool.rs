@@ -11,19 +11,19 @@ use crate::families::survey::{Flow, Survey};
 use crate::network::{Forward, Mode};
 
 /// The image that windows over an image make.
-pub(crate) fn survey(spec: &PoolSpec, layer: usize, survey: &mut Survey<'_>) -> Result<()> {
-    let [channels, height, width] = survey.image(layer, "pooling")?;
+pub(crate) fn survey(spec: &PoolSpec, kind: &str, layer: usize, survey: &mut Survey<'_>) -> Result<()> {
+    let [channels, height, width] = survey.image(layer, kind)?;
     let Window { size, stride, padding } = window(spec);
     if size == 0 || stride == 0 {
-        return Err(survey.wrong(format!("`layers.{layer}` (pooling) has a size or stride of 0, expected at least 1")));
+        return Err(survey.wrong(format!("`layers.{layer}` ({kind}) has a size or stride of 0, expected at least 1")));
     }
     if padding > size / 2 {
-        let reason = format!("`layers.{layer}` (pooling) has padding {padding}, expected at most {}", size / 2);
+        let reason = format!("`layers.{layer}` ({kind}) has padding {padding}, expected at most {}", size / 2);
         return Err(survey.wrong(reason));
     }
     let Some([down, across]) = window(spec).count(height, width) else {
         let reason = format!(
-            "`layers.{layer}` (pooling) has a window of {size} x {size}, larger than its input of {height} x {width} \
+            "`layers.{layer}` ({kind}) has a window of {size} x {size}, larger than its input of {height} x {width} \
              with padding {padding}"
         );
         return Err(survey.wrong(reason));
