@@ -10,6 +10,8 @@ pub mod load;
 pub mod node;
 pub mod source;
 pub mod suggest;
+#[cfg(test)]
+mod testing;
 pub mod units;
 pub mod validate;
 pub mod yaml;

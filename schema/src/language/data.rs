@@ -1,0 +1,176 @@
+//! `data`: which files, and how rows are read, split and prepared.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Where rows come from and how they are read, split and prepared.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("examples" = [{ "train": { "path": "data/digits.csv", "label": "digit" } }]))]
+pub struct DataSpec {
+    /// The rows that are split; or, where `test` is a file of its own, the rows for everything but the test.
+    pub train: FileSpec,
+    /// A separate file of test rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<FileSpec>,
+    /// How rows are divided.
+    #[serde(default)]
+    #[schemars(extend("default" = { "train": 0.6, "validate": 0.1, "calibrate": 0.1, "test": 0.2 }))]
+    pub split: SplitSpec,
+    /// What to do with missing cells.
+    #[serde(default)]
+    pub missing: Missing,
+    /// How features are scaled; fitted on the training rows.
+    #[serde(default)]
+    pub scale: Scale,
+}
+
+/// One data file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FileSpec {
+    /// csv, tsv, jsonl, parquet, npy, npz or IDX, relative to the recipe.
+    #[schemars(length(min = 1), extend("examples" = ["data/digits.csv"]))]
+    pub path: PathBuf,
+    /// The column that holds the answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["digit"]))]
+    pub label: Option<String>,
+    /// A second file that holds the answers (IDX, npy); its column is called `label`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["data/t10k-labels-idx1-ubyte.gz"]))]
+    pub labels: Option<PathBuf>,
+    /// Feature columns in order; every column but the label when not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1), extend("examples" = [["age", "income"]]))]
+    pub features: Option<Vec<String>>,
+    /// Columns of numbers that are categories all the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("examples" = [["postcode"]]))]
+    pub categorical: Vec<String>,
+    /// CSV: whether the first line names the columns; found out by looking when not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = [true]))]
+    pub header: Option<bool>,
+    /// CSV: the character between cells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1), extend("examples" = [";"]))]
+    pub delimiter: Option<String>,
+    /// CSV: cells that count as missing, besides the empty cell.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("examples" = [["NA", "?"]]))]
+    pub missing_values: Vec<String>,
+    /// Use only the first rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1), extend("examples" = [1000]))]
+    pub rows: Option<usize>,
+}
+
+/// How rows are divided: fractions, or k folds. When any fraction is given the others are 0, and `train` is the rest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, from = "Written")]
+#[schemars(!from, extend("examples" = [{ "train": 0.7, "calibrate": 0.1, "test": 0.2 }, { "folds": 5, "fold": 0 }]))]
+pub struct SplitSpec {
+    /// Fraction of rows for training. With no fraction given: 0.6.
+    #[schemars(range(min = 0.0, max = 1.0), extend("examples" = [0.7, "70%"]))]
+    pub train: Option<f64>,
+    /// Fraction of rows that early stopping and sweeps judge by. With no fraction given: 0.1.
+    #[schemars(range(min = 0.0, max = 1.0), extend("examples" = [0.1]))]
+    pub validate: Option<f64>,
+    /// Fraction of rows that quantization and pruning look at. With no fraction given: 0.1.
+    #[schemars(range(min = 0.0, max = 1.0), extend("examples" = [0.1]))]
+    pub calibrate: Option<f64>,
+    /// Fraction of rows that are measured; nothing is ever chosen by them. With no fraction given: 0.2.
+    #[schemars(range(min = 0.0, max = 1.0), extend("examples" = [0.2]))]
+    pub test: Option<f64>,
+    /// K folds instead of fractions.
+    #[schemars(range(min = 2), extend("examples" = [5]))]
+    pub folds: Option<usize>,
+    /// Which fold is the test part, from 0. With `folds` given and this not: 0.
+    #[schemars(extend("examples" = [0]))]
+    pub fold: Option<usize>,
+    /// Keep each class's share in every part. On by default for classification.
+    #[schemars(extend("examples" = [true]))]
+    pub stratify: Option<bool>,
+}
+
+impl Default for SplitSpec {
+    fn default() -> Self {
+        Self {
+            train: Some(0.6),
+            validate: Some(0.1),
+            calibrate: Some(0.1),
+            test: Some(0.2),
+            folds: None,
+            fold: None,
+            stratify: None,
+        }
+    }
+}
+
+/// A split as written, before absent fractions are filled in.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    train: Option<f64>,
+    validate: Option<f64>,
+    calibrate: Option<f64>,
+    test: Option<f64>,
+    folds: Option<usize>,
+    fold: Option<usize>,
+    stratify: Option<bool>,
+}
+
+impl From<Written> for SplitSpec {
+    fn from(written: Written) -> Self {
+        let Written { train, validate, calibrate, test, folds, fold, stratify } = written;
+        let none = Self { train: None, validate: None, calibrate: None, test: None, folds, fold, stratify };
+        if folds.is_some() {
+            return Self { fold: Some(fold.unwrap_or(0)), ..none };
+        }
+        if [train, validate, calibrate, test].iter().all(Option::is_none) {
+            return Self { fold, stratify, ..Self::default() };
+        }
+        let [validate, calibrate, test] = [validate, calibrate, test].map(|part| part.unwrap_or(0.0));
+        let rest = (1.0 - validate - calibrate - test).max(0.0);
+        Self {
+            train: Some(train.unwrap_or(rest)),
+            validate: Some(validate),
+            calibrate: Some(calibrate),
+            test: Some(test),
+            ..none
+        }
+    }
+}
+
+/// What to do with missing cells in feature columns.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Missing {
+    /// Refuse the data, naming column and row.
+    #[default]
+    Error,
+    /// Leave out rows with a missing cell.
+    DropRows,
+    /// The training rows' mean, or most frequent category.
+    Mean,
+    /// The training rows' median, or most frequent category.
+    Median,
+    /// Zero, or a category of its own.
+    Constant,
+}
+
+/// How features are scaled.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Scale {
+    /// Mean 0, standard deviation 1.
+    #[default]
+    Standard,
+    /// Smallest 0, largest 1.
+    MinMax,
+    /// As they are.
+    None,
+}
