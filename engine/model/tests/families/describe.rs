@@ -103,6 +103,13 @@ fn tensors_that_do_not_fit_are_named() {
     assert_eq!(error, "tensor `head.weight` is missing");
 }
 
+#[test]
+fn a_shortcut_that_is_needed_is_missed() {
+    let mut outline = small_resnet();
+    outline.weights.remove("layers.2.shortcut.weight");
+    assert_eq!(families::sites(&outline).unwrap_err().to_string(), "tensor `layers.2.shortcut.weight` is missing");
+}
+
 #[rstest]
 #[case(json!([{"max_pool": {"size": 9}}]),
     "`layers.0` (max_pool) has a window of 9 x 9, larger than its input of 8 x 8 with padding 0")]

@@ -20,7 +20,7 @@ pub(crate) fn survey(spec: &ResidualSpec, layer: usize, survey: &mut Survey<'_>)
     let [channels, _, _] = input;
     let stream = survey.stream;
     let shortcut = site_name(layer, "shortcut");
-    let projected = survey.has(&format!("{shortcut}.weight"), spec.stride != 1 || spec.channels != channels);
+    let projected = spec.stride != 1 || survey.has(&format!("{shortcut}.weight"), spec.channels != channels);
     let conv1 = site_name(layer, "conv1");
     let inner = survey.open(&conv1, "channels");
     let middle = survey_conv(
