@@ -23,7 +23,7 @@ pub use error::{ModelError, Result};
 pub use inputs::{InputStep, Inputs};
 pub use network::{Forward, Input, Mode, Network};
 pub use outline::{Outline, WeightOutline};
-pub use outputs::{Outputs, Task};
+pub use outputs::{Answer, Outputs, Task};
 pub use quantized::{ActivationScheme, Granularity, QuantizedWeight, WeightScheme};
 pub use sites::{Role, Site, SiteKind};
 pub use table::{Column, Table, Values};

@@ -1,7 +1,10 @@
 //! What a model's raw outputs mean: class names or a number's unit.
 
+use candle_core::{DType, Device, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::error::{ModelError, Result};
 
 /// What the model is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -39,6 +42,24 @@ pub enum Outputs {
     },
 }
 
+/// What the model says about one row.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Answer {
+    /// The likeliest class; of several, the first.
+    Class {
+        /// Its name.
+        label: String,
+        /// Its probability by softmax.
+        probability: f64,
+    },
+    /// A number in the unit of the training targets.
+    Number {
+        /// The number.
+        value: f64,
+    },
+}
+
 impl Outputs {
     /// How many numbers the head gives for a row.
     pub fn width(&self) -> usize {
@@ -61,5 +82,109 @@ impl Outputs {
         match self {
             Outputs::Classify { column, .. } | Outputs::Regress { column, .. } => column,
         }
+    }
+
+    /// The answers for raw outputs, [rows, width].
+    ///
+    /// # Errors
+    /// When the outputs have another width.
+    pub fn answers(&self, outputs: &Tensor) -> Result<Vec<Answer>> {
+        let width = self.width();
+        if outputs.rank() != 2 || outputs.dim(1)? != width {
+            let found = outputs.dims();
+            return Err(ModelError::Input(format!(
+                "the outputs have shape {found:?}, expected rows of {width} numbers"
+            )));
+        }
+        let rows: Vec<Vec<f64>> = outputs.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.to_vec2()?;
+        Ok(rows.iter().map(|row| self.answer(row)).collect())
+    }
+
+    fn answer(&self, row: &[f64]) -> Answer {
+        match self {
+            Outputs::Classify { labels, .. } => {
+                let (best, label) = likeliest(row, labels);
+                let sum: f64 = row.iter().map(|logit| (logit - best).exp()).sum();
+                Answer::Class { label, probability: 1.0 / sum }
+            }
+            Outputs::Regress { mean, scale, .. } => {
+                Answer::Number { value: row.first().copied().unwrap_or_default() * scale + mean }
+            }
+        }
+    }
+
+    /// Checks that no number is unusable and that classes have distinct names.
+    ///
+    /// # Errors
+    /// Naming what is wrong.
+    pub fn check(&self) -> Result<()> {
+        let reason = match self {
+            Outputs::Classify { labels, .. } if labels.is_empty() => "the outputs name no class".to_owned(),
+            Outputs::Classify { labels, .. } => match duplicate(labels) {
+                Some(label) => format!("the outputs name class `{label}` twice"),
+                None => return Ok(()),
+            },
+            Outputs::Regress { mean, scale, .. } if mean.is_finite() && scale.is_finite() => return Ok(()),
+            Outputs::Regress { .. } => "the outputs have a mean or scale that is not finite".to_owned(),
+        };
+        Err(ModelError::Input(reason))
+    }
+}
+
+/// The highest logit and its label.
+fn likeliest(row: &[f64], labels: &[String]) -> (f64, String) {
+    let mut best = (f64::NEG_INFINITY, "");
+    for (&logit, label) in row.iter().zip(labels) {
+        if logit > best.0 {
+            best = (logit, label);
+        }
+    }
+    (best.0, best.1.to_owned())
+}
+
+fn duplicate(labels: &[String]) -> Option<&str> {
+    let mut sorted: Vec<&str> = labels.iter().map(String::as_str).collect();
+    sorted.sort_unstable();
+    sorted.windows(2).find(|pair| pair.first() == pair.last()).and_then(|pair| pair.first().copied())
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Tensor};
+
+    use super::{Answer, Outputs};
+
+    fn classes(labels: &[&str]) -> Outputs {
+        Outputs::Classify { column: "kind".to_owned(), labels: labels.iter().map(|&label| label.to_owned()).collect() }
+    }
+
+    #[test]
+    fn a_class_comes_with_its_softmax() {
+        let logits = Tensor::new(&[[0.0_f32, 3.0_f32.ln()], [2.0, 2.0]], &Device::Cpu).unwrap();
+        let answers = classes(&["cat", "dog"]).answers(&logits).unwrap();
+        let [Answer::Class { label, probability }, second] = answers.as_slice() else { panic!("two classes") };
+        assert_eq!(label, "dog");
+        assert!((probability - 0.75).abs() < 1e-7);
+        assert_eq!(*second, Answer::Class { label: "cat".to_owned(), probability: 0.5 });
+    }
+
+    #[test]
+    fn a_number_comes_in_its_own_unit() {
+        let outputs = Outputs::Regress { column: "price".to_owned(), mean: 100.0, scale: 20.0 };
+        let answers = outputs.answers(&Tensor::new(&[[0.5_f32], [-1.0]], &Device::Cpu).unwrap()).unwrap();
+        assert_eq!(answers, [Answer::Number { value: 110.0 }, Answer::Number { value: 80.0 }]);
+    }
+
+    #[test]
+    fn outputs_of_another_width_are_refused() {
+        let logits = Tensor::new(&[[0.0_f32; 3]], &Device::Cpu).unwrap();
+        let error = classes(&["cat", "dog"]).answers(&logits).unwrap_err();
+        assert_eq!(error.to_string(), "the outputs have shape [1, 3], expected rows of 2 numbers");
+    }
+
+    #[test]
+    fn class_names_are_distinct() {
+        assert!(classes(&["cat", "dog"]).check().is_ok());
+        assert_eq!(classes(&["a", "b", "a"]).check().unwrap_err().to_string(), "the outputs name class `a` twice");
     }
 }
