@@ -4,9 +4,11 @@ mod builtin;
 pub mod context;
 pub mod effect;
 pub mod error;
+pub mod fraction;
 pub mod pass;
 pub mod receipt;
 pub mod registry;
+mod weights;
 
 #[cfg(test)]
 mod testing;

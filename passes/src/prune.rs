@@ -1,7 +1,13 @@
 //! Passes of the kind `prune`: each is its module and, below, its line in the table.
 
+mod mask;
+mod pattern;
+
+pub mod magnitude;
+
+use crate::builtin::pass;
 use crate::pass::Pass;
 
 pub(crate) fn passes() -> Vec<Box<dyn Pass>> {
-    vec![]
+    vec![pass::<magnitude::Magnitude>()]
 }

@@ -1,0 +1,132 @@
+//! Which weights magnitude pruning sets to zero: exact counts, ties broken by place.
+
+use std::cmp::Ordering;
+
+/// Sets the `zeros` weights of least magnitude to zero, over all slices together (ties: the earlier weight goes first).
+/// Weights that are zero already are the smallest and count.
+pub(crate) fn zero_smallest(slices: &mut [Vec<f32>], zeros: usize) {
+    let mut magnitudes: Vec<f32> = slices.iter().flatten().map(|weight| weight.abs()).collect();
+    let Some(last) = zeros.checked_sub(1).filter(|last| *last < magnitudes.len()) else { return };
+    let (_, &mut threshold, _) = magnitudes.select_nth_unstable_by(last, f32::total_cmp);
+    let below = magnitudes.iter().filter(|magnitude| **magnitude < threshold).count();
+    let mut ties = zeros - below;
+    for weight in slices.iter_mut().flatten() {
+        let goes = match weight.abs().total_cmp(&threshold) {
+            Ordering::Less => true,
+            Ordering::Equal if ties > 0 => {
+                ties -= 1;
+                true
+            }
+            _ => false,
+        };
+        if goes {
+            *weight = 0.0;
+        }
+    }
+}
+
+/// Sets all but the `keep` largest of each `of` consecutive weights to zero (ties: the earlier weight goes first).
+pub(crate) fn zero_pattern(weights: &mut [f32], keep: usize, of: usize) {
+    for group in weights.chunks_mut(of.max(1)) {
+        let mut order: Vec<usize> = (0..group.len()).collect();
+        order.sort_by(|&one, &other| magnitude(group, one).total_cmp(&magnitude(group, other)));
+        let go = group.len().saturating_sub(keep);
+        for &place in order.iter().take(go) {
+            if let Some(weight) = group.get_mut(place) {
+                *weight = 0.0;
+            }
+        }
+    }
+}
+
+fn magnitude(group: &[f32], place: usize) -> f32 {
+    group.get(place).map_or(0.0, |weight| weight.abs())
+}
+
+/// How many of `weights` weights a sparsity stands for: the nearest whole number, halves up.
+pub(crate) fn zeros_of(weights: usize, sparsity: f64) -> usize {
+    (weights as f64 * sparsity).round() as usize
+}
+
+/// Weights that are zero.
+pub(crate) fn count_zeros(weights: &[f32]) -> usize {
+    weights.iter().filter(|weight| **weight == 0.0).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{prop, prop_assert, prop_assert_eq, proptest};
+    use rstest::rstest;
+
+    use super::{count_zeros, zero_pattern, zero_smallest, zeros_of};
+
+    #[test]
+    fn the_smallest_of_all_slices_go() {
+        let mut slices = vec![vec![3.0, -1.0, 2.0, 0.5], vec![-0.25, 4.0, 1.5, -6.0]];
+        zero_smallest(&mut slices, 4);
+        assert_eq!(slices, [[3.0, 0.0, 2.0, 0.0], [0.0, 4.0, 0.0, -6.0]]);
+    }
+
+    #[test]
+    fn of_equals_the_earlier_go() {
+        let mut slices = vec![vec![1.0, -1.0, 1.0, -1.0]];
+        zero_smallest(&mut slices, 3);
+        assert_eq!(slices, [[0.0, 0.0, 0.0, -1.0]]);
+    }
+
+    #[test]
+    fn zeros_that_are_there_count() {
+        let mut slices = vec![vec![0.0, -0.0, 5.0, 1.0]];
+        zero_smallest(&mut slices, 2);
+        assert_eq!(slices, [[0.0, 0.0, 5.0, 1.0]]);
+    }
+
+    #[test]
+    fn two_of_four_stay() {
+        let mut weights = [0.1, -0.4, 0.3, 0.2, 1.0, 1.0, 1.0, 0.0];
+        zero_pattern(&mut weights, 2, 4);
+        assert_eq!(weights, [0.0, -0.4, 0.3, 0.0, 0.0, 1.0, 1.0, 0.0]);
+    }
+
+    #[rstest]
+    #[case(10, 0.25, 3)]
+    #[case(10, 0.24, 2)]
+    #[case(1000, 0.9, 900)]
+    #[case(3, 0.1, 0)]
+    fn a_sparsity_is_a_whole_number_of_weights(#[case] weights: usize, #[case] sparsity: f64, #[case] zeros: usize) {
+        assert_eq!(zeros_of(weights, sparsity), zeros);
+    }
+
+    proptest! {
+        #[test]
+        fn zero_counts_are_exact(
+            slices in prop::collection::vec(prop::collection::vec(-3_i8..=3, 1..30), 1..4),
+            share in 0.0_f64..1.0,
+        ) {
+            let before: Vec<Vec<f32>> =
+                slices.iter().map(|slice| slice.iter().map(|&weight| f32::from(weight)).collect()).collect();
+            let had: usize = before.iter().map(|slice| count_zeros(slice)).sum();
+            let zeros = zeros_of(before.iter().map(Vec::len).sum(), share);
+            let mut after = before.clone();
+            zero_smallest(&mut after, zeros);
+            prop_assert_eq!(after.iter().map(|slice| count_zeros(slice)).sum::<usize>(), zeros.max(had));
+            let all = || before.iter().flatten().zip(after.iter().flatten());
+            let gone = all().filter(|(was, is)| was != is).map(|(was, _)| was.abs()).fold(0.0, f32::max);
+            let smallest = all().filter(|(_, is)| **is != 0.0).map(|(_, is)| is.abs()).fold(f32::MAX, f32::min);
+            prop_assert!(gone <= smallest);
+        }
+
+        #[test]
+        fn the_pattern_holds_in_every_group(
+            groups in prop::collection::vec(prop::collection::vec(-3_i8..=3, 8), 1..6),
+            keep in 1_usize..8,
+        ) {
+            let mut weights: Vec<f32> = groups.iter().flatten().map(|&weight| f32::from(weight)).collect();
+            let before = weights.clone();
+            zero_pattern(&mut weights, keep, 8);
+            for (group, was) in weights.chunks(8).zip(before.chunks(8)) {
+                prop_assert_eq!(count_zeros(group), count_zeros(was).max(8 - keep));
+            }
+        }
+    }
+}
