@@ -1,6 +1,7 @@
 //! Passes: the trait, what a pass is given, the registry, and the built-in passes, one file each.
 
 mod builtin;
+mod calibration;
 pub mod context;
 pub mod effect;
 pub mod error;
