@@ -1,0 +1,73 @@
+//! Rounding the weight of one site to integers, and what that will do to the model's outline.
+
+use indexmap::IndexMap;
+use paring_model::{Checkpoint, Granularity, QuantizedWeight, Site, WeightOutline, WeightScheme};
+
+use super::scales;
+use crate::effect::{Effect, PlanCx};
+use crate::error::{PassError, Problem};
+use crate::weights::{self, Difference, FloatWeight};
+
+/// Bytes that rounding holds for each weight of the largest site: floats before and after, and integers.
+const BYTES_PER_WEIGHT: usize = 4 + 4 + 1;
+
+/// The model after the targeted weights are rounded. `activation`: inputs too.
+///
+/// # Errors
+/// When a target has no float weight.
+pub(crate) fn plan(cx: &PlanCx<'_>, scheme: WeightScheme, activation: bool) -> Result<Effect, Vec<Problem>> {
+    let problems = weights::problems(cx);
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let mut effect = Effect::same_shape(cx.outline);
+    for site in cx.sites {
+        let shape = weights::shape(cx, site).to_vec();
+        effect.memory = effect.memory.max((shape.iter().product::<usize>() * BYTES_PER_WEIGHT) as u64);
+        effect.outline.weights.insert(site.weight(), WeightOutline::Quantized { shape, scheme, activation });
+        effect.touches.push(site.name.clone());
+    }
+    effect.skips = weights::untargeted(cx);
+    Ok(effect)
+}
+
+/// A site's weight in integers, and the figures of its receipt.
+///
+/// # Errors
+/// When the weight cannot be read or does not fit the scheme.
+pub(crate) fn round(
+    model: &Checkpoint,
+    site: &Site,
+    scheme: WeightScheme,
+) -> Result<(QuantizedWeight, IndexMap<String, f64>), PassError> {
+    let weight = FloatWeight::read(model, site)?;
+    let chosen = scales::choose(&weight.numbers, weight.inputs(), scheme);
+    let float = model.tensor(&site.weight())?.to_dtype(candle_core::DType::F32)?;
+    let rounded = QuantizedWeight::round(&float, scheme, &chosen.scales, &chosen.zero_points)?;
+    let restored = rounded.dequantize()?.flatten_all()?.to_vec1::<f32>()?;
+    let difference = Difference::between(&weight.numbers, &restored);
+    let figures = [
+        ("bits_per_weight", bits_per_weight(&rounded)),
+        ("mean_squared_error", difference.mean_squared),
+        ("relative_error", difference.relative),
+    ];
+    Ok((rounded, figures.into_iter().map(|(name, figure)| (name.to_owned(), figure)).collect()))
+}
+
+/// Bits of the integers, scales and zero points, shared out over the weights.
+fn bits_per_weight(weight: &QuantizedWeight) -> f64 {
+    let bits = f64::from(weight.scheme.bits);
+    let overhead = 32 * weight.scales.len() + usize::from(weight.scheme.bits) * weight.zero_points.len();
+    bits + overhead as f64 / weight.values.len().max(1) as f64
+}
+
+/// How a scheme reads in summaries and notes: "4-bit weights, asymmetric, groups of 64".
+pub(crate) fn describe(scheme: WeightScheme) -> String {
+    let symmetry = if scheme.symmetric { "symmetric" } else { "asymmetric" };
+    let scales = match scheme.granularity {
+        Granularity::Tensor => "one scale a tensor".to_owned(),
+        Granularity::Channel => "one scale an output channel".to_owned(),
+        Granularity::Group(size) => format!("one scale for each {size} inputs"),
+    };
+    format!("{}-bit weights, {symmetry}, {scales}", scheme.bits)
+}

@@ -1,0 +1,137 @@
+//! Scales and zero points of weights from their range, as compressed-tensors chooses them.
+//!
+//! With b bits the integers run from -2^(b-1) to 2^(b-1) - 1. The range of a group of weights always includes zero, so
+//! that zero is represented exactly:
+//!
+//! - symmetric: scale = max |w| / ((2^b - 1) / 2), no zero point;
+//! - asymmetric: scale = (max - min) / (2^b - 1), zero point = round(-2^(b-1) - min / scale).
+//!
+//! Both keep every weight within half a step of its integer. A group of zeros gets scale 1 and zero point 0.
+
+use paring_model::{Granularity, WeightScheme};
+
+/// Scales, and as many zero points when asymmetric.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Scales {
+    /// One a group, output channel by output channel.
+    pub(crate) scales: Vec<f32>,
+    /// Empty when symmetric.
+    pub(crate) zero_points: Vec<i8>,
+}
+
+/// Chooses scales for a matrix of `inputs` numbers a row, in row-major order. All numbers must be finite.
+pub(crate) fn choose(weights: &[f32], inputs: usize, scheme: WeightScheme) -> Scales {
+    let length = match scheme.granularity {
+        Granularity::Tensor => weights.len(),
+        Granularity::Channel => inputs,
+        Granularity::Group(size) => size,
+    };
+    let mut chosen = Scales::default();
+    for group in weights.chunks(length.max(1)) {
+        let (scale, zero_point) = fit(group, scheme);
+        chosen.scales.push(scale);
+        if !scheme.symmetric {
+            chosen.zero_points.push(zero_point);
+        }
+    }
+    chosen
+}
+
+/// Scale and zero point of one group.
+fn fit(group: &[f32], scheme: WeightScheme) -> (f32, i8) {
+    let low = f64::from(group.iter().copied().fold(0.0, f32::min));
+    let high = f64::from(group.iter().copied().fold(0.0, f32::max));
+    if low == high {
+        return (1.0, 0);
+    }
+    let steps = f64::from((1_u32 << scheme.bits) - 1);
+    if scheme.symmetric {
+        return (positive(high.max(-low) / (steps / 2.0)), 0);
+    }
+    let scale = positive((high - low) / steps);
+    let lowest = -f64::from(1_u32 << (scheme.bits - 1));
+    let zero_point = (lowest - low / f64::from(scale)).round_ties_even();
+    (scale, zero_point.clamp(lowest, lowest + steps) as i8)
+}
+
+/// The nearest scale that `f32` can divide by: never zero or subnormal, however small the weights.
+fn positive(scale: f64) -> f32 {
+    (scale as f32).max(f32::MIN_POSITIVE)
+}
+
+#[cfg(test)]
+mod tests {
+    use paring_model::{Granularity, WeightScheme};
+    use proptest::prelude::{Strategy, any, prop, proptest};
+    use rstest::rstest;
+
+    use super::{Scales, choose};
+
+    fn scheme(bits: u8, symmetric: bool, granularity: Granularity) -> WeightScheme {
+        WeightScheme { bits, symmetric, granularity }
+    }
+
+    #[test]
+    fn one_scale_a_tensor_a_row_or_a_group() {
+        let weights = [1.5, -3.0, 0.0, 0.75, 0.0, 0.0, 6.0, -1.0];
+        let scales = |granularity| choose(&weights, 4, scheme(2, true, granularity)).scales;
+        assert_eq!(scales(Granularity::Tensor), [4.0]);
+        assert_eq!(scales(Granularity::Channel), [2.0, 4.0]);
+        assert_eq!(scales(Granularity::Group(2)), [2.0, 0.5, 1.0, 4.0]);
+    }
+
+    #[test]
+    fn an_asymmetric_range_includes_zero() {
+        // 5 to 15 becomes 0 to 15, and -15 to -5 becomes -15 to 0, in 15 steps of 1.
+        let chosen = choose(&[5.0, 15.0, -15.0, -5.0], 2, scheme(4, false, Granularity::Channel));
+        assert_eq!(chosen, Scales { scales: vec![1.0, 1.0], zero_points: vec![-8, 7] });
+    }
+
+    #[test]
+    fn tiny_and_huge_weights_get_scales_that_can_be_divided_by() {
+        let tiny = f32::from_bits(1);
+        for symmetric in [true, false] {
+            let chosen = choose(&[tiny, -tiny, f32::MAX, f32::MIN], 2, scheme(8, symmetric, Granularity::Channel));
+            assert!(chosen.scales.iter().all(|scale| scale.is_normal()), "{chosen:?}");
+        }
+    }
+
+    /// Figures of the formulas of compressed-tensors (`calculate_qparams`), evaluated with numpy 2.4.6 in f64.
+    #[rstest]
+    #[case(2, true, 1.4, 0)]
+    #[case(2, false, 1.1, -1)]
+    #[case(4, true, 0.28, 0)]
+    #[case(4, false, 0.22, -3)]
+    #[case(8, true, 0.016_470_588_743_686_676, 0)]
+    #[case(8, false, 0.012_941_176_071_763_04, -35)]
+    fn agrees_with_compressed_tensors(
+        #[case] bits: u8,
+        #[case] symmetric: bool,
+        #[case] scale: f32,
+        #[case] zero_point: i8,
+    ) {
+        let weights = [0.3, -1.2, 0.05, 0.9, -0.4, 2.1, -0.75, 1.5];
+        let chosen = choose(&weights, 8, scheme(bits, symmetric, Granularity::Tensor));
+        assert!((chosen.scales[0] - scale).abs() < 1e-7, "{chosen:?}");
+        assert_eq!(chosen.zero_points.first().copied().unwrap_or(0), zero_point);
+    }
+
+    fn groups() -> impl Strategy<Value = Vec<f32>> {
+        prop::collection::vec(-100.0_f32..100.0, 1..40)
+    }
+
+    proptest! {
+        #[test]
+        fn every_weight_is_within_half_a_step(group in groups(), bits in 2_u8..=8, symmetric in any::<bool>()) {
+            let chosen = choose(&group, group.len(), scheme(bits, symmetric, Granularity::Tensor));
+            let scale = f64::from(chosen.scales[0]);
+            let zero_point = f64::from(chosen.zero_points.first().copied().unwrap_or(0));
+            let lowest = -f64::from(1_u32 << (bits - 1));
+            for &weight in &group {
+                let integer = (f64::from(weight) / scale).round() + zero_point;
+                let restored = (integer.clamp(lowest, -lowest - 1.0) - zero_point) * scale;
+                assert!((restored - f64::from(weight)).abs() <= scale * 0.5001, "{weight} became {restored}");
+            }
+        }
+    }
+}
