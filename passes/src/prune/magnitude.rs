@@ -163,7 +163,7 @@ fn misfit(parameters: &MagnitudeParameters, cx: &PlanCx<'_>, site: &Site) -> Opt
     let shape = weights::shape(cx, site);
     let (inputs, count) = (weights::inputs(shape), shape.iter().product());
     match parameters.rule()? {
-        Rule::Pattern(pattern) if inputs % pattern.of != 0 => {
+        Rule::Pattern(pattern) if !inputs.is_multiple_of(pattern.of) => {
             let (of, name) = (pattern.of, &site.name);
             let message = format!("is `{pattern}`, but {of} does not divide the {inputs} inputs of `{name}`");
             Some(Problem::new("/pattern", message).help(format!("leave it out with `ignore: [{name}]`")))

@@ -18,7 +18,7 @@ pub(crate) fn check(cx: &PlanCx<'_>, size: usize) -> Result<(), Problem> {
         cx.sites.iter().map(|site| (site.name.as_str(), weights::inputs(weights::shape(cx, site)))).collect();
     let wrong: Vec<String> = inputs
         .iter()
-        .filter(|(_, inputs)| size == 0 || inputs % size != 0)
+        .filter(|(_, inputs)| !inputs.is_multiple_of(size))
         .map(|(name, inputs)| format!("`{name}` ({inputs} inputs)"))
         .collect();
     if wrong.is_empty() {
@@ -50,7 +50,7 @@ fn cure(inputs: &[(&str, usize)], size: usize) -> String {
 
 /// The divisors of `number` above 1 that are nearest to `wanted` (in ratio), ascending.
 fn nearest_divisors(number: usize, wanted: usize) -> Vec<usize> {
-    let mut divisors: Vec<usize> = (2..=number.min(1 << 20)).filter(|divisor| number % divisor == 0).collect();
+    let mut divisors: Vec<usize> = (2..=number.min(1 << 20)).filter(|divisor| number.is_multiple_of(*divisor)).collect();
     divisors.sort_by_key(|&divisor| divisor.max(wanted) * 1000 / divisor.min(wanted).max(1));
     divisors.truncate(OFFERED);
     divisors.sort_unstable();
