@@ -40,3 +40,21 @@ impl Table {
         self.columns.iter().find(|column| column.name == name)
     }
 }
+
+/// A number as the name of a category or class: `0`, not `0.0`; the shortest text that reads back as the same number.
+pub fn number_name(value: f64) -> String {
+    // Adding zero turns -0.0 into 0.0.
+    (value + 0.0).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::number_name;
+
+    #[test]
+    fn whole_numbers_have_no_decimal_point() {
+        assert_eq!(number_name(7.0), "7");
+        assert_eq!(number_name(-0.0), "0");
+        assert_eq!(number_name(0.1), "0.1");
+    }
+}
