@@ -5,7 +5,8 @@ use std::path::PathBuf;
 /// The result of an operation on data.
 pub type Result<T, E = DataError> = std::result::Result<T, E>;
 
-/// What is wrong with the data. Messages are lower case, name the file, row and column, and have no full stop.
+/// What is wrong with the data. Messages are lower case, name the file, row and column, and have no full stop; the cure
+/// is in [`DataError::help`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataError {
@@ -27,6 +28,12 @@ pub enum DataError {
         /// What is wrong with it, with the row where known.
         reason: String,
     },
+    /// A file without a single row.
+    #[error("`{}` has no rows", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
     /// The ending names no format that is read.
     #[error("`{}` has an ending that names no data format; read are {}", path.display(), known.join(", "))]
     UnknownFormat {
@@ -34,6 +41,18 @@ pub enum DataError {
         path: PathBuf,
         /// Endings that are read.
         known: Vec<&'static str>,
+    },
+    /// Two files that belong together have different numbers of rows.
+    #[error("`{}` has {found} rows, but `{}` has {expected}", path.display(), other.display())]
+    RowCounts {
+        /// The second file.
+        path: PathBuf,
+        /// Its rows.
+        found: usize,
+        /// The first file.
+        other: PathBuf,
+        /// The first file's rows.
+        expected: usize,
     },
     /// A column that does not exist.
     #[error("there is no column `{found}`")]
@@ -43,7 +62,7 @@ pub enum DataError {
         /// The names there are.
         known: Vec<String>,
     },
-    /// Cells that are missing, not finite, or of another type.
+    /// A column that cannot be used as asked.
     #[error("column `{column}`: {reason}")]
     Cell {
         /// The column.
@@ -51,7 +70,85 @@ pub enum DataError {
         /// What is wrong, with the (first) row, counted from 1.
         reason: String,
     },
-    /// A split that leaves a part empty, a class out, or more rows than there are.
+    /// Cells without a value where every row needs one.
+    #[error("column `{column}` has no value in row {row}{}", more_rows(*.count))]
+    MissingCells {
+        /// The column.
+        column: String,
+        /// The first such row, counted from 1.
+        row: usize,
+        /// How many rows have no value.
+        count: usize,
+    },
+    /// Rows without an answer.
+    #[error("label column `{column}` has no value in row {row}{}", more_rows(*.count))]
+    MissingLabels {
+        /// The label column.
+        column: String,
+        /// The first such row, counted from 1.
+        row: usize,
+        /// How many rows have no value.
+        count: usize,
+    },
+    /// A number that is NaN, infinite, or beyond a 32-bit float.
+    #[error("column `{column}` holds `{found}` in row {row}, expected a finite 32-bit float")]
+    NotFinite {
+        /// The column.
+        column: String,
+        /// The row, counted from 1.
+        row: usize,
+        /// The cell.
+        found: f64,
+    },
+    /// A regression label that is text or a vector.
+    #[error("column `{column}` holds {found}, expected numbers: a regression predicts a number")]
+    NotNumeric {
+        /// The label column.
+        column: String,
+        /// What it holds.
+        found: String,
+    },
+    /// A category column that is not one.
+    #[error("column `{column}` has {found} different values, expected at most {limit} for a column of categories")]
+    TooManyCategories {
+        /// The column.
+        column: String,
+        /// How many there are.
+        found: usize,
+        /// The most that are taken.
+        limit: usize,
+    },
+    /// A label that never changes.
+    #[error("label column `{column}` has one class only, `{class}`, expected at least 2")]
+    OneClass {
+        /// The label column.
+        column: String,
+        /// Its only class.
+        class: String,
+    },
+    /// A label that the model does not know.
+    #[error("column `{column}` holds `{found}` in row {row}, which is not a class that the model knows")]
+    UnknownClass {
+        /// The label column.
+        column: String,
+        /// The row, counted from 1.
+        row: usize,
+        /// The cell.
+        found: String,
+        /// The classes that the model knows.
+        known: Vec<String>,
+    },
+    /// Too few rows of a class to give every part some.
+    #[error("class {class} has {found} {}, expected at least {needed} to keep its share in every part", rows(*.found))]
+    SmallClass {
+        /// The class: `number 3` where only numbers are known, else its name in backticks.
+        class: String,
+        /// Its rows.
+        found: usize,
+        /// The fewest that can be divided.
+        needed: usize,
+    },
+    /// A split that leaves a part empty or asks for more rows than there are.
     #[error("{0}")]
     Split(String),
     /// Arrow refused an operation.
@@ -60,4 +157,69 @@ pub enum DataError {
     /// The model's inputs refuse the rows.
     #[error(transparent)]
     Model(#[from] paring_model::ModelError),
+}
+
+impl DataError {
+    /// What to do about it, where that can be said in general.
+    pub fn help(&self) -> Option<String> {
+        Some(match self {
+            DataError::MissingColumn { known, .. } => format!("the columns are {}", listed(known)),
+            DataError::UnknownClass { known, .. } => format!("the classes are {}", listed(known)),
+            DataError::MissingCells { .. } => {
+                "set `missing` to `drop_rows`, `mean`, `median` or `constant`, or fill the cells in the file".to_owned()
+            }
+            DataError::MissingLabels { .. } => "leave rows without an answer out of the file".to_owned(),
+            DataError::NotFinite { .. } => {
+                "write an empty cell for a value that is not known, or name its spelling in `missing_values`".to_owned()
+            }
+            DataError::NotNumeric { .. } => "name a column of numbers as `label`, or set `task: classify`".to_owned(),
+            DataError::TooManyCategories { .. } => {
+                "leave the column out by naming the feature columns in `features`".to_owned()
+            }
+            DataError::OneClass { .. } => "name the column of answers as `label`, or use more rows".to_owned(),
+            DataError::SmallClass { .. } => "use more rows of the class, or set `stratify: false`".to_owned(),
+            _ => return None,
+        })
+    }
+}
+
+/// The first names in backticks, and how many more there are.
+fn listed(names: &[String]) -> String {
+    const SHOWN: usize = 10;
+    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+fn more_rows(count: usize) -> String {
+    match count.saturating_sub(1) {
+        0 => String::new(),
+        1 => " and in 1 more row".to_owned(),
+        more => format!(" and in {more} more rows"),
+    }
+}
+
+fn rows(count: usize) -> &'static str {
+    if count == 1 { "row" } else { "rows" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::DataError;
+
+    #[test]
+    fn a_missing_cell_says_where_and_how_many() {
+        let error = DataError::MissingCells { column: "age".to_owned(), row: 3, count: 13 };
+        assert_eq!(error.to_string(), "column `age` has no value in row 3 and in 12 more rows");
+    }
+
+    #[test]
+    fn help_lists_ten_columns_at_most() {
+        let known = (0..12).map(|index| format!("c{index}")).collect();
+        let error = DataError::MissingColumn { found: "x".to_owned(), known };
+        let help = error.help().unwrap();
+        assert!(help.ends_with("`c9` and 2 more"), "{help}");
+    }
 }

@@ -1,5 +1,6 @@
 //! Datasets: every file format becomes an Arrow record batch; splits, encodings and batches are made from it.
 
+mod cells;
 pub mod dataset;
 pub mod error;
 pub mod examples;
