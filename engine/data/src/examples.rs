@@ -5,6 +5,7 @@ use paring_model::{Inputs, Outputs};
 
 use crate::dataset::Dataset;
 use crate::error::Result;
+use crate::fit::{class_numbers, targets};
 
 /// Inputs and targets of the same rows.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +45,14 @@ impl Targets {
 /// # Errors
 /// When a column is missing, a cell cannot be read, or a label is not one that the model knows.
 pub fn examples(dataset: &Dataset, rows: &[usize], inputs: &Inputs, outputs: &Outputs) -> Result<Examples> {
-    let _ = (dataset, rows, inputs, outputs);
-    todo!()
+    let columns: Vec<String> = inputs.columns.iter().map(|column| column.name.clone()).collect();
+    let matrix = inputs.apply(&dataset.table(&columns, rows)?)?;
+    let targets = match outputs {
+        Outputs::Classify { column, labels } => Targets::Classes(class_numbers(dataset, rows, column, labels)?),
+        Outputs::Regress { column, mean, scale } => {
+            let values = targets(dataset, rows, column)?;
+            Targets::Values(values.into_iter().map(|value| ((value - mean) / scale) as f32).collect())
+        }
+    };
+    Ok(Examples { inputs: matrix, targets })
 }
