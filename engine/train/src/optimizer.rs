@@ -1,7 +1,16 @@
 //! Optimizers whose whole state can be saved and restored: AdamW and SGD.
 
+use std::collections::BTreeMap;
+
+use candle_core::backprop::GradStore;
+use candle_core::{DType, Tensor, Var};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::error::{Result, TrainError};
+
+mod adamw;
+mod sgd;
 
 /// Which optimizer, with its settings.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -26,7 +35,7 @@ pub struct AdamwSpec {
     /// Added to the divisor.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub epsilon: f64,
-    /// Decoupled weight decay, per unit of learning rate.
+    /// Decoupled weight decay, per unit of learning rate. Only weights of layers shrink: biases and norms do not.
     #[schemars(range(min = 0.0, max = 10.0))]
     pub weight_decay: f64,
 }
@@ -40,7 +49,7 @@ pub struct SgdSpec {
     pub momentum: f64,
     /// Nesterov's look-ahead; needs momentum.
     pub nesterov: bool,
-    /// L2 penalty added to the gradient.
+    /// L2 penalty added to the gradient of the layers' weights; biases and norms have none.
     #[schemars(range(min = 0.0, max = 10.0))]
     pub weight_decay: f64,
 }
@@ -62,3 +71,140 @@ impl Default for OptimizerSpec {
         OptimizerSpec::Adamw(AdamwSpec::default())
     }
 }
+
+/// An optimizer over named variables. Weight decay acts on tensors of two or more dimensions (the weights of layers);
+/// biases and norms, which have one, are left out of it.
+pub struct Optimizer {
+    spec: OptimizerSpec,
+    parameters: Vec<Parameter>,
+    steps: u64,
+}
+
+/// Everything an optimizer knows besides the weights: restored into a fresh one, it goes on bit for bit.
+#[derive(Debug, Clone)]
+pub struct OptimizerState {
+    /// Steps taken.
+    pub steps: u64,
+    /// Moments by name: `{variable}.mean` and `{variable}.mean_square` (AdamW), `{variable}.velocity` (SGD).
+    pub tensors: BTreeMap<String, Tensor>,
+}
+
+/// One variable and its moments.
+struct Parameter {
+    name: String,
+    variable: Var,
+    moments: Vec<Tensor>,
+}
+
+impl OptimizerSpec {
+    /// Names of the moments that each variable has.
+    fn moments(&self) -> &'static [&'static str] {
+        match self {
+            OptimizerSpec::Adamw(_) => &["mean", "mean_square"],
+            OptimizerSpec::Sgd(_) => &["velocity"],
+        }
+    }
+}
+
+impl Parameter {
+    fn new(name: String, variable: Var, moments: usize) -> Result<Self> {
+        let moments = (0..moments).map(|_| variable.zeros_like()).collect::<candle_core::Result<_>>()?;
+        Ok(Self { name, variable, moments })
+    }
+
+    /// The weight decay that acts on this variable.
+    fn decay(&self, weight_decay: f64) -> f64 {
+        if self.variable.rank() >= 2 { weight_decay } else { 0.0 }
+    }
+}
+
+impl Optimizer {
+    /// An optimizer that has taken no step.
+    ///
+    /// # Errors
+    /// When candle cannot make the moments.
+    pub fn new(spec: OptimizerSpec, variables: Vec<(String, Var)>) -> Result<Self> {
+        let count = spec.moments().len();
+        let parameters = variables
+            .into_iter()
+            .map(|(name, variable)| Parameter::new(name, variable, count))
+            .collect::<Result<_>>()?;
+        Ok(Self { spec, parameters, steps: 0 })
+    }
+
+    /// Moves every variable one step. Each gradient is multiplied by `scale` first (below 1 after clipping).
+    ///
+    /// # Errors
+    /// When a variable has no gradient: the loss does not depend on it, or an op without gradient cut the graph.
+    pub fn step(&mut self, gradients: &GradStore, learning_rate: f64, scale: f64) -> Result<()> {
+        self.steps += 1;
+        for parameter in &mut self.parameters {
+            let gradient = gradient_of(gradients, &parameter.name, &parameter.variable)?;
+            let gradient = gradient.detach();
+            let scaled = if scale == 1.0 { gradient } else { (gradient * scale)? };
+            match &self.spec {
+                OptimizerSpec::Adamw(spec) => adamw::step(spec, parameter, &scaled, learning_rate, self.steps)?,
+                OptimizerSpec::Sgd(spec) => sgd::step(spec, parameter, &scaled, learning_rate)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// L2 norm of all gradients together.
+    ///
+    /// # Errors
+    /// As [`Optimizer::step`].
+    pub fn gradient_norm(&self, gradients: &GradStore) -> Result<f64> {
+        let mut squares = 0.0;
+        for parameter in &self.parameters {
+            let gradient = gradient_of(gradients, &parameter.name, &parameter.variable)?;
+            squares += gradient.detach().sqr()?.sum_all()?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+        }
+        Ok(squares.sqrt())
+    }
+
+    /// The whole state.
+    pub fn state(&self) -> OptimizerState {
+        let mut tensors = BTreeMap::new();
+        for parameter in &self.parameters {
+            for (moment, tensor) in self.spec.moments().iter().zip(&parameter.moments) {
+                tensors.insert(format!("{}.{moment}", parameter.name), tensor.clone());
+            }
+        }
+        OptimizerState { steps: self.steps, tensors }
+    }
+
+    /// Goes on from a saved state.
+    ///
+    /// # Errors
+    /// When a moment is missing or has another shape than its variable.
+    pub fn restore(&mut self, state: &OptimizerState) -> Result<()> {
+        for parameter in &mut self.parameters {
+            for (moment, tensor) in self.spec.moments().iter().zip(&mut parameter.moments) {
+                let name = format!("{}.{moment}", parameter.name);
+                let saved = state.tensors.get(&name);
+                let saved = saved.ok_or_else(|| mismatch(format!("the optimizer's state has no tensor `{name}`")))?;
+                if saved.dims() != tensor.dims() {
+                    let (found, expected) = (saved.dims(), tensor.dims());
+                    return Err(mismatch(format!(
+                        "the optimizer's state `{name}` has shape {found:?}, expected {expected:?}"
+                    )));
+                }
+                *tensor = saved.clone();
+            }
+        }
+        self.steps = state.steps;
+        Ok(())
+    }
+}
+
+fn mismatch(message: String) -> TrainError {
+    TrainError::Mismatch(message)
+}
+
+fn gradient_of<'a>(gradients: &'a GradStore, name: &str, variable: &Var) -> Result<&'a Tensor> {
+    gradients.get(variable).ok_or_else(|| mismatch(format!("the loss has no gradient for `{name}`")))
+}
+
+#[cfg(test)]
+mod tests;
