@@ -1,0 +1,86 @@
+//! Values and gradients against float64 figures from numpy 2.4 and scipy 1.17 (gradients by central differences).
+
+use candle_core::{Device, Tensor, Var};
+use rstest::rstest;
+
+use super::{cross_entropy, mean_squared_error, soft_cross_entropy};
+
+fn logits() -> Var {
+    Var::new(&[[2.0_f64, -1.0, 0.5], [0.0, 3.0, -2.0], [1.0, 1.0, 1.0]], &Device::Cpu).unwrap()
+}
+
+fn check(loss: &Tensor, variable: &Var, value: f64, gradient: &[f64]) {
+    let found = loss.to_scalar::<f64>().unwrap();
+    assert!((found - value).abs() < 1e-12, "loss {found}, expected {value}");
+    let gradients = loss.backward().unwrap();
+    let found = gradients.get(variable).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap();
+    for (found, expected) in found.iter().zip(gradient) {
+        assert!((found - expected).abs() < 1e-8, "gradient {found}, expected {expected}");
+    }
+}
+
+#[rstest]
+#[case(false, 0.0, 2.1316362735674717, [-0.071467655, 0.013037524, 0.058430131, 0.015707806, 0.315499708, -0.331207513, 0.111111111, -0.222222222, 0.111111111])]
+#[case(false, 0.1, 2.103858495789694, [-0.049245433, 0.001926413, 0.04731902, 0.004596694, 0.304388596, -0.308985291, 0.1, -0.2, 0.1])]
+#[case(true, 0.0, 1.4188652833377, [-0.06125799, 0.011175021, 0.050082969, 0.006731917, 0.13521416, -0.141946077, 0.19047619, -0.380952381, 0.19047619])]
+#[case(true, 0.1, 1.4401423823606772, [-0.038469433, -0.007686348, 0.046155781, -0.001894304, 0.134195096, -0.132300792, 0.173015873, -0.350793651, 0.177777778])]
+fn cross_entropy_and_its_gradient(
+    #[case] weighted: bool,
+    #[case] smoothing: f64,
+    #[case] value: f64,
+    #[case] gradient: [f64; 9],
+) {
+    let logits = logits();
+    let targets = Tensor::new(&[0_u32, 2, 1], &Device::Cpu).unwrap();
+    let weights = Tensor::new(&[1.0_f64, 2.0, 0.5], &Device::Cpu).unwrap();
+    let loss = cross_entropy(&logits, &targets, weighted.then_some(&weights), smoothing).unwrap();
+    check(&loss, &logits, value, &gradient);
+}
+
+#[test]
+fn soft_cross_entropy_and_its_gradient() {
+    let logits = logits();
+    let teacher = Tensor::new(&[[1.0_f64, 0.0, -1.0], [2.0, 2.0, 0.0], [-1.0, 0.0, 3.0]], &Device::Cpu).unwrap();
+    let gradient = [
+        0.057302176,
+        -0.127861576,
+        0.0705594,
+        -0.165505939,
+        0.239872551,
+        -0.074366612,
+        0.165843684,
+        0.110791733,
+        -0.276635417,
+    ];
+    check(&soft_cross_entropy(&logits, &teacher, 2.5).unwrap(), &logits, 1.0140332680887827, &gradient);
+}
+
+#[test]
+fn a_student_equal_to_its_teacher_has_no_loss() {
+    let logits = logits();
+    let loss = soft_cross_entropy(&logits, &logits.as_detached_tensor(), 4.0).unwrap();
+    assert!(loss.to_scalar::<f64>().unwrap().abs() < 1e-15);
+}
+
+#[test]
+fn mean_squared_error_and_its_gradient() {
+    let outputs = Var::new(&[[1.0_f64], [4.0]], &Device::Cpu).unwrap();
+    let targets = Tensor::new(&[0.0_f64, 6.0], &Device::Cpu).unwrap();
+    check(&mean_squared_error(&outputs, &targets).unwrap(), &outputs, 2.5, &[1.0, -2.0]);
+}
+
+#[test]
+fn huge_logits_stay_finite() {
+    let logits = Tensor::new(&[[1e30_f32, -1e30]], &Device::Cpu).unwrap();
+    let right = Tensor::new(&[0_u32], &Device::Cpu).unwrap();
+    assert_eq!(cross_entropy(&logits, &right, None, 0.0).unwrap().to_scalar::<f32>().unwrap(), 0.0);
+}
+
+#[test]
+fn shapes_that_do_not_fit_are_named() {
+    let targets = Tensor::new(&[0_u32, 1], &Device::Cpu).unwrap();
+    let message = cross_entropy(&logits(), &targets, None, 0.0).unwrap_err().to_string();
+    assert_eq!(message, "targets have shape [2], expected [3]");
+    let message = mean_squared_error(&logits(), &targets).unwrap_err().to_string();
+    assert_eq!(message, "the model gives 3 numbers a row, expected 1 for a regression");
+}
