@@ -1,10 +1,22 @@
 //! Measures: what every stage is judged by, before and after. Named, with direction and unit.
 
+use std::time::Duration;
+
+use indexmap::IndexMap;
 use paring_data::Examples;
-use paring_model::Checkpoint;
+use paring_model::{Checkpoint, Task};
 use serde::Serialize;
 
-use crate::error::Result;
+use crate::error::{Result, TrainError};
+use crate::measure::quality::Answers;
+
+mod cost;
+mod latency;
+mod memory;
+mod quality;
+mod table;
+
+pub use table::MEASURES;
 
 /// Which way is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -27,16 +39,13 @@ pub struct MeasureInfo {
     pub direction: Direction,
     /// "", "bytes", "ms", "bits", ...
     pub unit: &'static str,
-    /// A timing: differs from run to run, kept apart from results.
+    /// Differs from run to run (a timing, memory of the process), so it is kept apart from results.
     pub timing: bool,
     /// Needs test rows.
     pub needs_rows: bool,
     /// Tasks it makes sense for; empty for all.
-    pub tasks: &'static [paring_model::Task],
+    pub tasks: &'static [Task],
 }
-
-/// Every measure.
-pub const MEASURES: &[MeasureInfo] = &[];
 
 /// Latency settings: stated, so that figures can stand side by side.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -47,6 +56,37 @@ pub struct LatencySettings {
     pub warmup: usize,
     /// Timed runs.
     pub runs: usize,
+    /// Timed runs end early once they have taken this long, but not before the fifth.
+    pub limit: Duration,
+}
+
+impl Default for LatencySettings {
+    /// One row at a time: 10 warm-up runs, then 100 timed ones, in at most 5 s.
+    fn default() -> Self {
+        Self { batch: 1, warmup: 10, runs: 100, limit: Duration::from_secs(5) }
+    }
+}
+
+impl LatencySettings {
+    /// The conditions that a latency was measured under, in words.
+    pub fn stated(&self) -> String {
+        let threads = candle_core::utils::get_num_threads();
+        let plural = |count: usize| if count == 1 { "" } else { "s" };
+        format!(
+            "batch {}, {threads} thread{}, warm ({} run{}), {} timed run{}",
+            self.batch,
+            plural(threads),
+            self.warmup,
+            plural(self.warmup),
+            self.runs,
+            plural(self.runs)
+        )
+    }
+}
+
+/// The measure of that name.
+pub fn info(name: &str) -> Option<&'static MeasureInfo> {
+    MEASURES.iter().find(|measure| measure.name == name)
 }
 
 /// One measured value. `latency` gives `latency` (p50) and `latency_p95`.
@@ -59,6 +99,72 @@ pub fn measure(
     rows: Option<&Examples>,
     latency: &LatencySettings,
 ) -> Result<Vec<(String, f64)>> {
-    let _ = (name, model, rows, latency);
-    todo!()
+    Ok(measure_all(&[name], model, rows, latency)?.into_iter().collect())
+}
+
+/// The named measures, in the order of `names`; `latency` adds `latency_p95`. Rows are predicted once for all metrics,
+/// and a quantized model runs quantized.
+///
+/// # Errors
+/// When a name is unknown or does not suit the task, rows are missing, or the model does not run.
+pub fn measure_all<S: AsRef<str>>(
+    names: &[S],
+    model: &Checkpoint,
+    rows: Option<&Examples>,
+    latency: &LatencySettings,
+) -> Result<IndexMap<String, f64>> {
+    let mut bench = Bench { model, rows, settings: latency, answers: None, times: None };
+    let mut values = IndexMap::new();
+    for name in names {
+        let name = name.as_ref();
+        values.insert(name.to_owned(), bench.value(name)?);
+        if name == "latency" {
+            values.insert("latency_p95".to_owned(), bench.value("latency_p95")?);
+        }
+    }
+    Ok(values)
+}
+
+/// What is computed once for several measures.
+struct Bench<'a> {
+    model: &'a Checkpoint,
+    rows: Option<&'a Examples>,
+    settings: &'a LatencySettings,
+    answers: Option<Answers>,
+    times: Option<[f64; 2]>,
+}
+
+impl Bench<'_> {
+    fn value(&mut self, name: &str) -> Result<f64> {
+        let info = info(name).ok_or_else(|| unknown(name))?;
+        if info.needs_rows {
+            return self.answers()?.score(name);
+        }
+        match name {
+            "latency" => Ok(self.times()?[0]),
+            "latency_p95" => Ok(self.times()?[1]),
+            "peak_memory" => memory::peak_memory(self.model, self.rows, self.settings.batch),
+            _ => cost::cost(name, self.model),
+        }
+    }
+
+    fn answers(&mut self) -> Result<&Answers> {
+        let answers = match self.answers.take() {
+            Some(answers) => answers,
+            None => Answers::predict(self.model, self.rows.ok_or(TrainError::NoRows { part: "test" })?)?,
+        };
+        Ok(self.answers.insert(answers))
+    }
+
+    fn times(&mut self) -> Result<[f64; 2]> {
+        let times = match self.times {
+            Some(times) => times,
+            None => latency::latency(self.model, self.rows, self.settings)?,
+        };
+        Ok(*self.times.insert(times))
+    }
+}
+
+fn unknown(name: &str) -> TrainError {
+    TrainError::Mismatch(format!("no measure is called `{name}`"))
 }

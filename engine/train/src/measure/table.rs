@@ -1,0 +1,50 @@
+//! The table of measures.
+
+use paring_model::Task;
+
+use super::{Direction, MeasureInfo};
+
+const CLASSIFY: &[Task] = &[Task::Classify];
+const REGRESS: &[Task] = &[Task::Regress];
+const BOTH: &[Task] = &[Task::Classify, Task::Regress];
+
+/// Every measure, in the order in which tables show them.
+pub const MEASURES: &[MeasureInfo] = &[
+    score("accuracy", "share of rows whose most likely class is right", CLASSIFY),
+    score("balanced_accuracy", "mean over the classes of the share of their rows that are right", CLASSIFY),
+    score("f1", "F1 score, the mean over the classes (macro)", CLASSIFY),
+    score("roc_auc", "area under the ROC curve; over two classes, the mean of each against the rest", CLASSIFY),
+    error("log_loss", "mean negative logarithm of the probability given to the right class", CLASSIFY),
+    error("rmse", "root of the mean squared error, in the target's unit", REGRESS),
+    error("mae", "mean absolute error, in the target's unit", REGRESS),
+    score("r2", "share of the target's variance that is explained", REGRESS),
+    error("loss", "cross-entropy of the logits, or mean squared error of the standardized target", BOTH),
+    cost("size", "weights file, packed, header included", "bytes"),
+    cost("params", "numbers in all weights; a quantized one counts as one", ""),
+    cost("nonzeros", "numbers in all weights that are not zero", ""),
+    cost("bits_per_weight", "stored bits of all weights with their scales and zero points, over params", "bits"),
+    cost("macs", "multiply-accumulate operations for one row, zeros included", ""),
+    run("latency", "median time of one warm forward pass", "ms"),
+    run("latency_p95", "95th percentile of the time of one warm forward pass", "ms"),
+    run("peak_memory", "highest resident memory of the whole process during one forward pass (Linux)", "bytes"),
+];
+
+/// Higher is better.
+const fn score(name: &'static str, summary: &'static str, tasks: &'static [Task]) -> MeasureInfo {
+    MeasureInfo { name, summary, direction: Direction::Higher, unit: "", timing: false, needs_rows: true, tasks }
+}
+
+/// Lower is better.
+const fn error(name: &'static str, summary: &'static str, tasks: &'static [Task]) -> MeasureInfo {
+    MeasureInfo { name, summary, direction: Direction::Lower, unit: "", timing: false, needs_rows: true, tasks }
+}
+
+/// Follows from the weights alone.
+const fn cost(name: &'static str, summary: &'static str, unit: &'static str) -> MeasureInfo {
+    MeasureInfo { name, summary, direction: Direction::Lower, unit, timing: false, needs_rows: false, tasks: &[] }
+}
+
+/// Differs from run to run.
+const fn run(name: &'static str, summary: &'static str, unit: &'static str) -> MeasureInfo {
+    MeasureInfo { name, summary, direction: Direction::Lower, unit, timing: true, needs_rows: false, tasks: &[] }
+}
