@@ -1,4 +1,4 @@
-//! The training loop.
+//! The training loop: its settings, what it tells while it runs, and what it did.
 
 use paring_data::Examples;
 use paring_model::Checkpoint;
@@ -9,6 +9,10 @@ use crate::error::Result;
 use crate::optimizer::OptimizerSpec;
 use crate::rng::Stream;
 use crate::schedule::Schedule;
+
+mod batches;
+mod objective;
+mod run;
 
 /// Everything that decides a training run, but data and model. Shared by every pass that trains.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -33,8 +37,8 @@ pub struct FitSettings {
     /// Longest gradient (L2 norm over all weights); longer ones are scaled down. Off by default.
     #[schemars(range(min = 1e-6, max = 1e6))]
     pub clip_norm: Option<f64>,
-    /// Stop when the loss on the validation rows has not improved for this many epochs, and keep the best weights.
-    /// Needs validation rows. Off by default.
+    /// Stop when the loss on the validation rows (with class weights, without smoothing or teacher) has not improved
+    /// for this many epochs, and keep the best weights. Needs validation rows. Off by default.
     #[schemars(range(min = 1, max = 10000))]
     pub early_stopping: Option<usize>,
     /// Label smoothing, from 0 (inclusive) to 1 (exclusive).
@@ -91,7 +95,7 @@ pub trait Watch {
 }
 
 /// What a run did.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct FitReport {
     /// Optimizer steps taken.
     pub steps: usize,
@@ -105,7 +109,11 @@ pub struct FitReport {
     pub best_epoch: usize,
 }
 
-/// Trains the model's float weights in place.
+/// Trains the model's float weights in place. The same model, rows, settings and stream give the same bits for any
+/// number of threads.
+///
+/// Rows are shuffled anew each epoch; where the last batch would have one row, it joins the batch before. A loss that
+/// is not a number, or more than 10,000 times the first batch's (or 1, where that is larger), counts as diverged.
 ///
 /// # Errors
 /// When there are no training rows, the loss diverges, the run is cancelled, or the model cannot be trained.
@@ -118,6 +126,8 @@ pub fn fit(
     stream: &Stream,
     watch: &mut dyn Watch,
 ) -> Result<FitReport> {
-    let _ = (model, train, validate, teacher, settings, stream, watch);
-    todo!()
+    run::fit(model, run::Rows { train, validate, teacher }, settings, stream, watch)
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,16 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{Tensor, Var};
-use paring_model::Checkpoint;
+use candle_core::{DType, Tensor, Var};
 use paring_model::tap::{TapWeight, WeightSource};
+use paring_model::{Checkpoint, ModelError, Weight};
 
-use crate::error::Result;
+use crate::error::{Result, TrainError};
 
-/// Variables by tensor name, with masks where zeros must stay.
+/// Variables by tensor name, with masks where zeros must stay. They are f32 whatever the checkpoint stores.
 pub struct Trainable {
     variables: BTreeMap<String, Var>,
+    statistics: BTreeMap<String, Var>,
     masks: BTreeMap<String, Tensor>,
+}
+
+/// A copy of all variables and running statistics at one moment.
+pub struct Snapshot {
+    tensors: BTreeMap<String, Tensor>,
 }
 
 impl Trainable {
@@ -20,13 +26,36 @@ impl Trainable {
     /// # Errors
     /// When the model is not built or a weight is quantized.
     pub fn new(model: &Checkpoint) -> Result<Self> {
-        let _ = model;
-        todo!()
+        if !model.is_built() {
+            return Err(TrainError::Mismatch("the model has no weights yet, so it cannot be trained".to_owned()));
+        }
+        let mut this = Self { variables: BTreeMap::new(), statistics: BTreeMap::new(), masks: BTreeMap::new() };
+        for name in model.names() {
+            match model.weight(&name)? {
+                Weight::Quantized(_) => return Err(ModelError::Quantized { name }.into()),
+                Weight::Dense { tensor, masked } if tensor.dtype().is_float() => this.add(name, &tensor, masked)?,
+                Weight::Dense { .. } => {}
+            }
+        }
+        Ok(this)
+    }
+
+    fn add(&mut self, name: String, tensor: &Tensor, masked: bool) -> Result<()> {
+        let variable = Var::from_tensor(&tensor.to_dtype(DType::F32)?.copy()?)?;
+        if is_statistic(&name) {
+            self.statistics.insert(name, variable);
+            return Ok(());
+        }
+        if masked {
+            self.masks.insert(name.clone(), variable.as_detached_tensor().ne(0.0)?.to_dtype(DType::F32)?);
+        }
+        self.variables.insert(name, variable);
+        Ok(())
     }
 
     /// The variables that the optimizer moves (running statistics of batch norm are not among them), by name.
     pub fn parameters(&self) -> Vec<(&str, &Var)> {
-        todo!()
+        self.variables.iter().map(|(name, variable)| (name.as_str(), variable)).collect()
     }
 
     /// Sets masked entries to exactly zero again (weight decay touches them).
@@ -34,28 +63,94 @@ impl Trainable {
     /// # Errors
     /// When candle refuses.
     pub fn apply_masks(&self) -> Result<()> {
-        let _ = &self.masks;
-        todo!()
+        for (name, mask) in &self.masks {
+            if let Some(variable) = self.variables.get(name) {
+                variable.set(&(variable.as_detached_tensor() * mask)?)?;
+            }
+        }
+        Ok(())
     }
 
-    /// Writes the variables' present values into a checkpoint.
+    /// Whether every variable and running statistic is a finite number; otherwise the first that is not.
+    ///
+    /// # Errors
+    /// When candle refuses.
+    pub fn first_not_finite(&self) -> Result<Option<&str>> {
+        for (name, variable) in self.variables.iter().chain(&self.statistics) {
+            // zero times a finite number is zero; times anything else it is not a number
+            if (variable.as_detached_tensor() * 0.0)?.sum_all()?.to_scalar::<f32>()? != 0.0 {
+                return Ok(Some(name));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Copies the present values.
+    ///
+    /// # Errors
+    /// When candle refuses.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        let mut tensors = BTreeMap::new();
+        for (name, variable) in self.variables.iter().chain(&self.statistics) {
+            tensors.insert(name.clone(), variable.as_detached_tensor().copy()?);
+        }
+        Ok(Snapshot { tensors })
+    }
+
+    /// Sets all values back to a snapshot of the same weights.
+    ///
+    /// # Errors
+    /// When candle refuses.
+    pub fn restore(&self, snapshot: &Snapshot) -> Result<()> {
+        for (name, tensor) in &snapshot.tensors {
+            if let Some(variable) = self.variables.get(name).or_else(|| self.statistics.get(name)) {
+                variable.set(tensor)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the variables' present values into a checkpoint, in the types that it stores.
     ///
     /// # Errors
     /// When candle refuses.
     pub fn store(&self, model: &mut Checkpoint) -> Result<()> {
-        let _ = (model, &self.variables);
-        todo!()
+        for (name, variable) in self.variables.iter().chain(&self.statistics) {
+            let stored = model.tensor(name)?.dtype();
+            model.set_tensor(name, variable.as_detached_tensor().copy()?.to_dtype(stored)?);
+        }
+        Ok(())
     }
+}
+
+/// Running statistics follow the batches; the optimizer must not touch them.
+fn is_statistic(name: &str) -> bool {
+    name.ends_with(".running_mean") || name.ends_with(".running_var")
+}
+
+fn missing(name: &str) -> ModelError {
+    ModelError::MissingTensor { name: name.to_owned() }
 }
 
 impl WeightSource for Trainable {
     fn site(&self, name: &str) -> paring_model::Result<TapWeight> {
-        let _ = name;
-        todo!()
+        let name = format!("{name}.weight");
+        let tensor = self.variables.get(&name).ok_or_else(|| missing(&name))?.as_tensor().clone();
+        Ok(match self.masks.get(&name) {
+            Some(mask) => TapWeight::Masked { tensor, mask: mask.clone() },
+            None => TapWeight::Dense(tensor),
+        })
     }
 
     fn tensor(&self, name: &str) -> paring_model::Result<Tensor> {
-        let _ = name;
-        todo!()
+        if let Some(statistic) = self.statistics.get(name) {
+            return Ok(statistic.as_detached_tensor());
+        }
+        Ok(self.variables.get(name).ok_or_else(|| missing(name))?.as_tensor().clone())
+    }
+
+    fn update(&self, name: &str, value: &Tensor) -> paring_model::Result<()> {
+        let statistic = self.statistics.get(name).ok_or_else(|| missing(name))?;
+        Ok(statistic.set(&value.detach())?)
     }
 }

@@ -1,0 +1,84 @@
+//! Rows as tensors, and the order in which an epoch sees them.
+
+use candle_core::{Device, Tensor};
+use paring_data::{Examples, Targets};
+use rand::seq::SliceRandom as _;
+
+use crate::error::{Result, TrainError};
+use crate::rng::Stream;
+
+/// All rows of a part, as tensors.
+pub(super) struct Rows {
+    /// [rows, features].
+    pub(super) inputs: Tensor,
+    /// [rows]: class numbers (u32) or standardized numbers (f32).
+    pub(super) targets: Tensor,
+    /// Rows.
+    pub(super) count: usize,
+}
+
+impl Rows {
+    /// Copies examples into tensors.
+    pub(super) fn new(examples: &Examples, part: &'static str) -> Result<Self> {
+        let (count, width) = (examples.inputs.rows, examples.inputs.columns);
+        if count == 0 {
+            return Err(TrainError::NoRows { part });
+        }
+        if examples.targets.len() != count {
+            let found = examples.targets.len();
+            return Err(TrainError::Mismatch(format!("there are {found} targets for {count} {part} rows")));
+        }
+        let inputs = Tensor::from_slice(&examples.inputs.data, (count, width), &Device::Cpu)?;
+        let targets = match &examples.targets {
+            Targets::Classes(classes) => Tensor::from_slice(classes, count, &Device::Cpu)?,
+            Targets::Values(values) => Tensor::from_slice(values, count, &Device::Cpu)?,
+        };
+        Ok(Self { inputs, targets, count })
+    }
+}
+
+/// Sizes of an epoch's batches: all of `size` but the last. A last batch of one row joins the one before, because the
+/// statistics of batch norm need two.
+pub(super) fn sizes(rows: usize, size: usize) -> Vec<usize> {
+    let size = size.max(1);
+    let mut sizes = vec![size; rows / size];
+    match (rows % size, sizes.last_mut()) {
+        (0, _) => {}
+        (1, Some(last)) => *last += 1,
+        (rest, _) => sizes.push(rest),
+    }
+    sizes
+}
+
+/// The order of rows in an epoch (from 1).
+pub(super) fn order(rows: usize, epoch: usize, stream: &Stream) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..rows as u32).collect();
+    order.shuffle(&mut stream.split("shuffle").split(&epoch.to_string()).rng());
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{order, sizes};
+    use crate::rng::Stream;
+
+    #[test]
+    fn a_last_batch_of_one_joins_the_one_before() {
+        assert_eq!(sizes(10, 4), [4, 4, 2]);
+        assert_eq!(sizes(8, 4), [4, 4]);
+        assert_eq!(sizes(9, 4), [4, 5]);
+        assert_eq!(sizes(1, 4), [1]);
+        assert_eq!(sizes(2, 1), [1, 1]);
+    }
+
+    #[test]
+    fn every_epoch_has_its_own_order_of_all_rows() {
+        let stream = Stream::new(7);
+        let (first, second) = (order(50, 1, &stream), order(50, 2, &stream));
+        assert_ne!(first, second);
+        assert_eq!(first, order(50, 1, &stream));
+        let mut sorted = second;
+        sorted.sort_unstable();
+        assert_eq!(sorted, (0..50).collect::<Vec<u32>>());
+    }
+}

@@ -1,0 +1,209 @@
+//! The loop itself.
+
+use candle_core::{Device, Tensor};
+use paring_data::{Examples, Targets};
+use paring_model::{Checkpoint, Forward, Input, Network};
+use rand::RngExt as _;
+use rand_chacha::ChaCha8Rng;
+
+use super::batches::{self, Rows as Tensors};
+use super::objective::{Objective, known_classes};
+use super::{FitReport, FitSettings, Teacher, Watch};
+use crate::error::{Result, TrainError};
+use crate::optimizer::Optimizer;
+use crate::rng::Stream;
+use crate::trainable::{Snapshot, Trainable};
+
+/// Validation rows run at once.
+const VALIDATION_BATCH: usize = 256;
+
+/// A loss above this many times the first one has diverged.
+const DIVERGED: f32 = 1e4;
+
+/// What the run learns from.
+pub(super) struct Rows<'a> {
+    pub(super) train: &'a Examples,
+    pub(super) validate: Option<&'a Examples>,
+    pub(super) teacher: Option<&'a Teacher>,
+}
+
+/// See [`super::fit`].
+pub(super) fn fit(
+    model: &mut Checkpoint,
+    rows: Rows<'_>,
+    settings: &FitSettings,
+    stream: &Stream,
+    watch: &mut dyn Watch,
+) -> Result<FitReport> {
+    let trainable = Trainable::new(model)?;
+    let mut run = Run::new(model, &trainable, &rows, settings, stream)?;
+    for epoch in 1..=settings.epochs {
+        run.epoch(epoch, watch)?;
+        if run.patience_is_over(epoch) {
+            break;
+        }
+    }
+    let report = run.finish()?;
+    trainable.store(model)?;
+    Ok(report)
+}
+
+/// A run in progress.
+struct Run<'a> {
+    network: Box<dyn Network>,
+    trainable: &'a Trainable,
+    optimizer: Optimizer,
+    objective: Objective<'a>,
+    settings: &'a FitSettings,
+    stream: &'a Stream,
+    train: Tensors,
+    validate: Option<Tensors>,
+    batches: Vec<usize>,
+    first_loss: Option<f32>,
+    best: Option<(f32, Snapshot)>,
+    report: FitReport,
+}
+
+impl<'a> Run<'a> {
+    fn new(
+        model: &Checkpoint,
+        trainable: &'a Trainable,
+        rows: &Rows<'a>,
+        settings: &'a FitSettings,
+        stream: &'a Stream,
+    ) -> Result<Self> {
+        let validate = rows.validate.map(|examples| Tensors::new(examples, "validation")).transpose()?;
+        if settings.early_stopping.is_some() && validate.is_none() {
+            return Err(TrainError::NoRows { part: "validation" });
+        }
+        let train = Tensors::new(rows.train, "training")?;
+        let width = model.outline().config.map_or(0, |config| config.output);
+        if let Some(Targets::Classes(classes)) = rows.validate.map(|examples| &examples.targets) {
+            known_classes(classes, width)?;
+        }
+        let parameters = trainable.parameters().into_iter().map(|(name, variable)| (name.to_owned(), variable.clone()));
+        Ok(Self {
+            network: model.network_from(trainable)?,
+            trainable,
+            optimizer: Optimizer::new(settings.optimizer, parameters.collect())?,
+            objective: Objective::new(&rows.train.targets, width, rows.teacher, settings)?,
+            settings,
+            stream,
+            batches: batches::sizes(train.count, settings.batch_size),
+            train,
+            validate,
+            first_loss: None,
+            best: None,
+            report: FitReport::default(),
+        })
+    }
+
+    /// One pass over the training rows, then the validation rows.
+    fn epoch(&mut self, epoch: usize, watch: &mut dyn Watch) -> Result<()> {
+        let order = batches::order(self.train.count, epoch, self.stream);
+        let mut dropout = self.stream.split("dropout").split(&epoch.to_string()).rng();
+        let (mut start, mut sum) = (0, 0.0);
+        for size in self.batches.clone() {
+            if watch.cancelled() {
+                return Err(TrainError::Interrupted);
+            }
+            let rows = order.get(start..start + size).unwrap_or_default();
+            let (loss, rate) = self.step(epoch, rows, &mut dropout)?;
+            sum += f64::from(loss) * size as f64;
+            start += size;
+            watch.step(self.report.steps, self.batches.len() * self.settings.epochs, loss, rate);
+        }
+        self.report.train_loss.push((sum / self.train.count as f64) as f32);
+        self.report.epochs = epoch;
+        self.check_finite(epoch)?;
+        self.judge(epoch)
+    }
+
+    /// One optimizer step on these rows; the loss before it and its learning rate.
+    fn step(&mut self, epoch: usize, rows: &[u32], dropout: &mut ChaCha8Rng) -> Result<(f32, f64)> {
+        let rate = self.learning_rate();
+        let rows = Tensor::from_slice(rows, rows.len(), &Device::Cpu)?;
+        let input = Input::Features(self.train.inputs.index_select(&rows, 0)?);
+        let mut uniform = |buffer: &mut [f32]| buffer.iter_mut().for_each(|number| *number = dropout.random());
+        let outputs = self.network.forward(&input, &mut Forward::training(self.trainable, &mut uniform))?;
+        let loss = self.objective.loss(&outputs, &self.train.targets.index_select(&rows, 0)?, &rows)?;
+        let value = loss.to_scalar::<f32>()?;
+        self.report.steps += 1;
+        let limit = DIVERGED * self.first_loss.get_or_insert(value).max(1.0);
+        if !value.is_finite() || value > limit {
+            return Err(self.diverged(epoch, value, rate));
+        }
+        let gradients = loss.backward()?;
+        let scale = match self.settings.clip_norm {
+            Some(longest) => clip(self.optimizer.gradient_norm(&gradients)?, longest),
+            None => 1.0,
+        };
+        self.optimizer.step(&gradients, rate, scale)?;
+        self.trainable.apply_masks()?;
+        Ok((value, rate))
+    }
+
+    fn learning_rate(&self) -> f64 {
+        let steps = self.batches.len();
+        let total = steps * self.settings.epochs;
+        let warmup = ((self.settings.warmup_epochs * steps as f64).round() as usize).min(total.saturating_sub(1));
+        self.settings.learning_rate * self.settings.schedule.factor(self.report.steps, total, warmup)
+    }
+
+    /// A loss can look well while the weights no longer are.
+    fn check_finite(&self, epoch: usize) -> Result<()> {
+        match self.trainable.first_not_finite()? {
+            Some(_) => Err(self.diverged(epoch, f32::NAN, self.learning_rate())),
+            None => Ok(()),
+        }
+    }
+
+    fn diverged(&self, epoch: usize, loss: f32, learning_rate: f64) -> TrainError {
+        TrainError::Diverged { step: self.report.steps, epoch, loss, learning_rate }
+    }
+
+    /// Judges the epoch on the validation rows; keeps its weights if they are the best so far and may be wanted.
+    fn judge(&mut self, epoch: usize) -> Result<()> {
+        let loss = match &self.validate {
+            Some(rows) => self.validation_loss(rows)?,
+            None => {
+                self.report.best_epoch = epoch;
+                return Ok(());
+            }
+        };
+        self.report.validate_loss.push(loss);
+        if self.settings.early_stopping.is_none() {
+            self.report.best_epoch = epoch;
+        } else if self.best.as_ref().is_none_or(|(best, _)| loss < *best) {
+            self.best = Some((loss, self.trainable.snapshot()?));
+            self.report.best_epoch = epoch;
+        }
+        Ok(())
+    }
+
+    fn validation_loss(&self, rows: &Tensors) -> Result<f32> {
+        let mut outputs = Vec::new();
+        for start in (0..rows.count).step_by(VALIDATION_BATCH) {
+            let batch = rows.inputs.narrow(0, start, VALIDATION_BATCH.min(rows.count - start))?;
+            outputs.push(self.network.forward(&Input::Features(batch), &mut Forward::inference())?.detach());
+        }
+        self.objective.validation(&Tensor::cat(&outputs, 0)?, &rows.targets)
+    }
+
+    fn patience_is_over(&self, epoch: usize) -> bool {
+        self.settings.early_stopping.is_some_and(|patience| epoch - self.report.best_epoch >= patience)
+    }
+
+    /// Puts the best weights back.
+    fn finish(self) -> Result<FitReport> {
+        if let Some((_, snapshot)) = &self.best {
+            self.trainable.restore(snapshot)?;
+        }
+        Ok(self.report)
+    }
+}
+
+/// The factor that brings a gradient of this norm down to the longest allowed.
+fn clip(norm: f64, longest: f64) -> f64 {
+    if norm > longest { longest / norm } else { 1.0 }
+}
