@@ -1,10 +1,16 @@
 //! Quantized weights: packed integers with scales and zero points, what they cost on disk, and how they run.
 
-use candle_core::Tensor;
+pub(crate) mod config;
+pub(crate) mod packing;
+mod rounding;
+
+use std::ops::Range;
+
+use candle_core::{Device, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{ModelError, Result};
 
 /// Which weights share a scale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -55,22 +61,130 @@ pub struct QuantizedWeight {
     pub activation: Option<ActivationScheme>,
 }
 
-impl QuantizedWeight {
-    /// The float tensor that the integers stand for.
-    ///
-    /// # Errors
-    /// When candle refuses the shape.
-    pub fn dequantize(&self) -> Result<Tensor> {
-        todo!()
+impl Granularity {
+    /// How many scales a matrix of `outputs` rows and `inputs` columns has.
+    pub fn scales(self, outputs: usize, inputs: usize) -> usize {
+        match self {
+            Granularity::Tensor => 1,
+            Granularity::Channel => outputs,
+            Granularity::Group(size) => outputs.saturating_mul(inputs.div_ceil(size.max(1))),
+        }
+    }
+}
+
+impl WeightScheme {
+    /// The smallest integer of a weight.
+    pub fn lowest(self) -> i8 {
+        (-(1_i16 << (self.bits.clamp(2, 8) - 1))) as i8
     }
 
-    /// Rounds a float tensor (any shape with the output channel first) to the nearest values of `scheme`, with the
-    /// given scales and zero points.
+    /// The largest integer of a weight.
+    pub fn highest(self) -> i8 {
+        ((1_i16 << (self.bits.clamp(2, 8) - 1)) - 1) as i8
+    }
+
+    /// Checks that the scheme suits a matrix of `inputs` columns.
+    pub(crate) fn check(self, inputs: usize) -> std::result::Result<(), String> {
+        if !(2..=8).contains(&self.bits) {
+            return Err(format!("it has {} bits, expected 2 to 8", self.bits));
+        }
+        match self.granularity {
+            Granularity::Group(size) if size == 0 || inputs % size != 0 => {
+                Err(format!("groups of {size} do not divide its {inputs} inputs"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl QuantizedWeight {
+    /// Output channels.
+    pub fn outputs(&self) -> usize {
+        self.shape.first().copied().unwrap_or(0)
+    }
+
+    /// Inputs of one output channel.
+    pub fn inputs(&self) -> usize {
+        self.shape.iter().skip(1).product()
+    }
+
+    /// How many consecutive inputs share a scale.
+    pub(crate) fn group(&self) -> usize {
+        match self.scheme.granularity {
+            Granularity::Tensor | Granularity::Channel => self.inputs().max(1),
+            Granularity::Group(size) => size.max(1),
+        }
+    }
+
+    /// Scale and zero point of the `group`th group of an output channel.
+    pub(crate) fn parameters(&self, output: usize, group: usize) -> (f32, i16) {
+        let index = match self.scheme.granularity {
+            Granularity::Tensor => 0,
+            Granularity::Channel => output,
+            Granularity::Group(size) => output * (self.inputs() / size.max(1)) + group,
+        };
+        let zero_point = self.zero_points.get(index).copied().unwrap_or(0);
+        (self.scales.get(index).copied().unwrap_or(0.0), i16::from(zero_point))
+    }
+
+    /// The integers of one output channel.
+    pub(crate) fn row(&self, output: usize) -> &[i8] {
+        let inputs = self.inputs();
+        self.values.get(output * inputs..(output + 1) * inputs).unwrap_or_default()
+    }
+
+    /// The numbers that some output channels stand for, row after row.
+    pub(crate) fn dequantize_rows(&self, outputs: Range<usize>) -> Vec<f32> {
+        let mut numbers = Vec::with_capacity(outputs.len() * self.inputs());
+        for output in outputs {
+            for (group, values) in self.row(output).chunks(self.group()).enumerate() {
+                let (scale, zero_point) = self.parameters(output, group);
+                numbers.extend(values.iter().map(|&value| f32::from(i16::from(value) - zero_point) * scale));
+            }
+        }
+        numbers
+    }
+
+    /// The float tensor that the integers stand for: (q - zero_point) * scale.
     ///
     /// # Errors
-    /// When the scheme does not fit the shape (a group size that does not divide the inputs).
-    pub fn round(weight: &Tensor, scheme: WeightScheme, scales: &[f32], zero_points: &[i8]) -> Result<Self> {
-        let _ = (weight, scheme, scales, zero_points);
-        todo!()
+    /// When the parts do not fit each other.
+    pub fn dequantize(&self) -> Result<Tensor> {
+        self.check().map_err(ModelError::Unsupported)?;
+        let numbers = self.dequantize_rows(0..self.outputs());
+        Ok(Tensor::from_vec(numbers, self.shape.as_slice(), &Device::Cpu)?)
     }
+
+    /// Rounds a float tensor (any shape with the output channel first) to the nearest values of `scheme`, halves to
+    /// even, with the given scales and zero points. Where a scale is zero every value is the zero point.
+    ///
+    /// # Errors
+    /// When the scheme does not fit the shape (a group size that does not divide the inputs), scales or zero points
+    /// are too few, too many or out of range, or a weight is not finite.
+    pub fn round(weight: &Tensor, scheme: WeightScheme, scales: &[f32], zero_points: &[i8]) -> Result<Self> {
+        rounding::round(weight, scheme, scales, zero_points)
+    }
+
+    /// Checks that the parts fit each other and every number is one that the scheme can hold.
+    pub(crate) fn check(&self) -> std::result::Result<(), String> {
+        let (outputs, inputs) = (self.outputs(), self.inputs());
+        self.scheme.check(inputs)?;
+        let scales = self.scheme.granularity.scales(outputs, inputs);
+        let zero_points = if self.scheme.symmetric { 0 } else { scales };
+        count("integers", self.values.len(), outputs.saturating_mul(inputs))?;
+        count("scales", self.scales.len(), scales)?;
+        count("zero points", self.zero_points.len(), zero_points)?;
+        if let Some(scale) = self.scales.iter().find(|scale| !scale.is_finite() || **scale < 0.0) {
+            return Err(format!("one of its scales is `{scale}`"));
+        }
+        let range = self.scheme.lowest()..=self.scheme.highest();
+        match self.values.iter().chain(&self.zero_points).find(|value| !range.contains(value)) {
+            Some(value) => Err(format!("`{value}` does not fit {} bits", self.scheme.bits)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn count(what: &str, found: usize, expected: usize) -> std::result::Result<(), String> {
+    if found == expected { Ok(()) } else { Err(format!("it has {found} {what}, expected {expected}")) }
 }
