@@ -1,17 +1,26 @@
 //! A checkpoint: configuration, named weights (read only when touched), inputs, outputs, and every other file of the
 //! directory, carried through unchanged.
 
+mod digest;
+mod entry;
+mod open;
+mod paring;
+mod save;
+
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use candle_core::Tensor;
+use serde_json::{Map, Value};
 
 use crate::config::{Config, Spec};
 use crate::error::{ModelError, Result};
 use crate::inputs::Inputs;
-use crate::outline::{Outline, WeightOutline};
+use crate::outline::Outline;
 use crate::outputs::Outputs;
 use crate::quantized::QuantizedWeight;
+use entry::Entry;
 
 /// A model: what passes take and give back. Cloning is cheap; tensors are shared until replaced.
 #[derive(Debug, Clone)]
@@ -19,7 +28,19 @@ pub struct Checkpoint {
     config: Option<Config>,
     inputs: Option<Inputs>,
     outputs: Option<Outputs>,
-    weights: BTreeMap<String, Weight>,
+    weights: BTreeMap<String, Entry>,
+    carried: Arc<Carried>,
+}
+
+/// What a directory holds beside the model, kept as it was.
+#[derive(Debug, Default)]
+struct Carried {
+    /// Keys of config.json that are not the family's.
+    settings: Map<String, Value>,
+    /// config.json as read, when it is of no family of ours.
+    config_text: Option<Vec<u8>>,
+    /// Other files: path in the directory, and where each lies now.
+    files: BTreeMap<PathBuf, PathBuf>,
 }
 
 /// One weight.
@@ -38,48 +59,43 @@ pub enum Weight {
 
 impl Checkpoint {
     /// Opens a directory (config.json, model.safetensors or a sharded index, paring.json) or a single `.safetensors`
-    /// file. Reads headers only; weights are memory-mapped.
+    /// file. Reads headers only; weights are memory-mapped, and read when they are touched.
+    ///
+    /// A directory without paring.json, or of a family that is not Paring's, opens as tensors without configuration;
+    /// its config.json is carried through. Hidden files are not carried.
     ///
     /// # Errors
     /// When a file is missing, truncated, or does not hold what its header says.
     pub fn open(path: &Path) -> Result<Self> {
-        let _ = path;
-        todo!()
+        open::open(path)
     }
 
     /// A model from nothing: settings, no weights yet.
     pub fn unbuilt(spec: Spec, inputs: Inputs, outputs: Outputs) -> Self {
         let config = Config { spec, input: inputs.shape.clone(), output: outputs.width() };
-        Self { config: Some(config), inputs: Some(inputs), outputs: Some(outputs), weights: BTreeMap::new() }
+        Self {
+            config: Some(config),
+            inputs: Some(inputs),
+            outputs: Some(outputs),
+            weights: BTreeMap::new(),
+            carried: Arc::default(),
+        }
     }
 
-    /// Writes a directory that [`Checkpoint::open`] and stock safetensors loaders open, through temporary files and
-    /// renames. The bytes depend on the model alone.
+    /// Writes a directory that [`Checkpoint::open`] and stock safetensors loaders open. Each file is written beside its
+    /// place, synced and renamed into it; tensors pass through memory one by one. The bytes depend on the model alone.
     ///
     /// # Errors
-    /// When a file cannot be written.
+    /// When a file cannot be written, or a weight that was not read yet cannot be read.
     pub fn save(&self, directory: &Path) -> Result<()> {
-        let _ = directory;
-        todo!()
+        save::save(self, directory)
     }
 
     /// The outline.
     pub fn outline(&self) -> Outline {
-        let outline = |weight: &Weight| match weight {
-            Weight::Dense { tensor, masked } => WeightOutline::Dense {
-                dtype: tensor.dtype().as_str().to_uppercase(),
-                shape: tensor.dims().to_vec(),
-                masked: *masked,
-            },
-            Weight::Quantized(weight) => WeightOutline::Quantized {
-                shape: weight.shape.clone(),
-                scheme: weight.scheme,
-                activation: weight.activation.is_some(),
-            },
-        };
         Outline {
             config: self.config.clone(),
-            weights: self.weights.iter().map(|(name, weight)| (name.clone(), outline(weight))).collect(),
+            weights: self.weights.iter().map(|(name, weight)| (name.clone(), weight.outline())).collect(),
             inputs: self.inputs.clone(),
             outputs: self.outputs.clone(),
             built: self.is_built(),
@@ -121,15 +137,20 @@ impl Checkpoint {
         self.weights.keys().cloned().collect()
     }
 
+    /// Paths, within the model's directory, of the files that are carried through unchanged.
+    pub fn carried_files(&self) -> impl Iterator<Item = &Path> {
+        self.carried.files.keys().map(PathBuf::as_path)
+    }
+
     /// The weight of that name, read now if it was not.
     ///
     /// # Errors
     /// When there is none or it cannot be read.
     pub fn weight(&self, name: &str) -> Result<Weight> {
-        self.weights.get(name).cloned().ok_or_else(|| ModelError::MissingTensor { name: name.to_owned() })
+        self.entry(name)?.weight(name)
     }
 
-    /// The dense tensor of that name (dequantized if needed).
+    /// The dense tensor of that name in the type it is stored in (dequantized to f32 if needed).
     ///
     /// # Errors
     /// When there is none or it cannot be read.
@@ -142,7 +163,7 @@ impl Checkpoint {
 
     /// Sets a dense weight, keeping its mask flag if it has one.
     pub fn set_tensor(&mut self, name: &str, tensor: Tensor) {
-        let masked = matches!(self.weights.get(name), Some(Weight::Dense { masked: true, .. }));
+        let masked = self.weights.get(name).is_some_and(Entry::is_masked);
         self.set_weight(name, Weight::Dense { tensor, masked });
     }
 
@@ -151,11 +172,11 @@ impl Checkpoint {
     /// # Errors
     /// When there is no such weight, or it is quantized.
     pub fn set_masked(&mut self, name: &str, masked: bool) -> Result<()> {
-        let Weight::Dense { tensor, .. } = self.weight(name)? else {
-            return Err(ModelError::Quantized { name: name.to_owned() });
-        };
-        self.set_weight(name, Weight::Dense { tensor, masked });
-        Ok(())
+        let missing = || ModelError::MissingTensor { name: name.to_owned() };
+        match self.weights.get_mut(name).ok_or_else(missing)?.set_masked(masked) {
+            true => Ok(()),
+            false => Err(ModelError::Quantized { name: name.to_owned() }),
+        }
     }
 
     /// Takes a weight out of the model; whether there was one.
@@ -165,14 +186,27 @@ impl Checkpoint {
 
     /// Sets a weight.
     pub fn set_weight(&mut self, name: &str, weight: Weight) {
-        self.weights.insert(name.to_owned(), weight);
+        self.weights.insert(name.to_owned(), Entry::Memory(weight));
     }
 
-    /// A digest (hex) of everything that decides what the model computes: settings, inputs, outputs, weights.
+    /// A digest (BLAKE3, hex) of everything that decides what the model computes: settings, inputs, outputs, weights.
+    /// It is the same before a save and after the model is opened again.
     ///
     /// # Errors
     /// When a weight cannot be read.
     pub fn digest(&self) -> Result<String> {
-        todo!()
+        digest::digest(self)
+    }
+
+    /// Names of the weights that are not the same numbers in the same storage in both models, sorted.
+    ///
+    /// # Errors
+    /// When a weight cannot be read.
+    pub fn changed_tensors(&self, other: &Self) -> Result<Vec<String>> {
+        digest::changed(self, other)
+    }
+
+    fn entry(&self, name: &str) -> Result<&Entry> {
+        self.weights.get(name).ok_or_else(|| ModelError::MissingTensor { name: name.to_owned() })
     }
 }

@@ -14,6 +14,7 @@ pub mod outline;
 pub mod outputs;
 pub mod quantized;
 pub mod sites;
+mod storage;
 pub mod table;
 pub mod tap;
 pub mod units;

@@ -2,15 +2,18 @@
 //! predicts the packed file to the byte.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoint::Checkpoint;
 use crate::config::Config;
 use crate::error::Result;
 use crate::inputs::Inputs;
 use crate::outputs::Outputs;
 use crate::quantized::WeightScheme;
 use crate::sites::Site;
+use crate::storage;
 use crate::units::UnitGroup;
 
 /// Everything about a checkpoint but its numbers.
@@ -62,6 +65,14 @@ impl WeightOutline {
 }
 
 impl Outline {
+    /// The outline of a model on disk, from headers only.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::open`].
+    pub fn open(path: &Path) -> Result<Self> {
+        Ok(Checkpoint::open(path)?.outline())
+    }
+
     /// Every linear and convolution, in forward order; empty when the family is unknown.
     ///
     /// # Errors
@@ -80,7 +91,7 @@ impl Outline {
 
     /// Size of the packed weights file (`model.safetensors`) in bytes, header included.
     pub fn file_size(&self) -> u64 {
-        todo!()
+        storage::file_size(&storage::layout(self))
     }
 
     /// Numbers in all weights (packed integers count as the floats they stand for; scales do not count).

@@ -1,0 +1,53 @@
+//! What makes two models the same.
+
+use std::io::Write;
+use std::path::Path;
+
+use blake3::Hasher;
+
+use super::Checkpoint;
+use super::entry::Entry;
+use super::paring::Paring;
+use super::save::write_weights;
+use crate::config::Config;
+use crate::error::{ModelError, Result};
+use crate::storage::{PARING, WEIGHTS, parts};
+
+/// See [`Checkpoint::digest`].
+pub(super) fn digest(model: &Checkpoint) -> Result<String> {
+    let config = model.config.as_ref().map(Config::to_map).transpose()?.unwrap_or_default();
+    let mut hasher = Hasher::new();
+    for text in [serde_json::Value::Object(config).to_string().into_bytes(), Paring::of(model).text()?] {
+        hasher.update(&(text.len() as u64).to_le_bytes());
+        hasher.update(&text);
+    }
+    write_weights(model, Path::new(WEIGHTS), &mut hasher)?;
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// See [`Checkpoint::changed_tensors`].
+pub(super) fn changed(one: &Checkpoint, other: &Checkpoint) -> Result<Vec<String>> {
+    let mut changed = Vec::new();
+    for (name, weight) in &one.weights {
+        match other.weights.get(name) {
+            Some(other) if weight.is_same(other) || content(name, weight)? == content(name, other)? => {}
+            _ => changed.push(name.clone()),
+        }
+    }
+    changed.extend(other.weights.keys().filter(|name| !one.weights.contains_key(*name)).cloned());
+    changed.sort();
+    Ok(changed)
+}
+
+/// A digest of one weight as it would be stored.
+fn content(name: &str, weight: &Entry) -> Result<blake3::Hash> {
+    let unwritable = |source| ModelError::Io { action: "digest", path: PARING.into(), source };
+    let outline = weight.outline();
+    let mut hasher = Hasher::new();
+    for stored in parts(name, &outline) {
+        let form = format!("{} {} {:?} {}", stored.name, stored.dtype, stored.shape, weight.is_masked());
+        hasher.write_all(form.as_bytes()).map_err(unwritable)?;
+        weight.write(&stored, &mut hasher)?.map_err(unwritable)?;
+    }
+    Ok(hasher.finalize())
+}

@@ -1,0 +1,242 @@
+//! One weight of a checkpoint, in memory or still in its file.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use candle_core::{DType, Device, Tensor};
+use safetensors::{Dtype, View};
+
+use super::Weight;
+use crate::error::{ModelError, Result};
+use crate::outline::WeightOutline;
+use crate::quantized::packing::{pack, transposed, unpack, words};
+use crate::quantized::{ActivationScheme, QuantizedWeight, WeightScheme};
+use crate::storage::{FileTensor, Part, Stored, parts};
+
+/// One weight.
+#[derive(Debug, Clone)]
+pub(super) enum Entry {
+    /// In memory.
+    Memory(Weight),
+    /// In its file, checked against its header only.
+    File(FileWeight),
+}
+
+/// A weight that was not read yet.
+#[derive(Debug, Clone)]
+pub(super) struct FileWeight {
+    outline: WeightOutline,
+    parts: BTreeMap<Part, FileTensor>,
+}
+
+impl FileWeight {
+    /// A plain tensor.
+    pub(super) fn dense(tensor: FileTensor) -> Self {
+        let outline =
+            WeightOutline::Dense { dtype: tensor.dtype().to_string(), shape: tensor.shape().to_vec(), masked: false };
+        Self { outline, parts: [(Part::Dense, tensor)].into() }
+    }
+
+    /// A quantized weight, its parts taken out of `tensors`; the reason why when one is missing or has another form.
+    pub(super) fn quantized(
+        name: &str,
+        outline: WeightOutline,
+        tensors: &mut BTreeMap<String, FileTensor>,
+    ) -> std::result::Result<Self, String> {
+        let expected = parts(name, &outline);
+        for part in &expected {
+            let found = tensors.get(&part.name).ok_or_else(|| format!("tensor `{}` is missing", part.name))?;
+            if (found.dtype(), found.shape()) != (part.dtype, part.shape.as_slice()) {
+                return Err(format!(
+                    "tensor `{}` has type `{}` and shape {:?}, expected `{}` and {:?}",
+                    part.name,
+                    found.dtype(),
+                    found.shape(),
+                    part.dtype,
+                    part.shape
+                ));
+            }
+        }
+        let take = |part: &Stored| Some((part.part, tensors.remove(&part.name)?));
+        let parts = expected.iter().filter_map(take).collect();
+        Ok(Self { outline, parts })
+    }
+
+    fn weight(&self, name: &str) -> Result<Weight> {
+        match &self.outline {
+            WeightOutline::Dense { masked, .. } => {
+                Ok(Weight::Dense { tensor: self.part(name, Part::Dense)?.tensor(name)?, masked: *masked })
+            }
+            WeightOutline::Quantized { shape, scheme, activation } => {
+                self.read(name, shape, *scheme, *activation).map(Weight::Quantized)
+            }
+        }
+    }
+
+    fn read(&self, name: &str, shape: &[usize], scheme: WeightScheme, activation: bool) -> Result<QuantizedWeight> {
+        let inputs: usize = shape.iter().skip(1).product();
+        let values = match self.parts.get(&Part::Packed) {
+            Some(packed) => unpack(&integers(packed.bytes()), inputs, scheme.bits),
+            None => signed_bytes(self.part(name, Part::Plain)?.bytes()),
+        };
+        let scales = floats(self.part(name, Part::Scale)?.bytes());
+        let weight = QuantizedWeight {
+            shape: shape.to_vec(),
+            scheme,
+            values,
+            scales,
+            zero_points: self.zero_points(shape, scheme),
+            activation: activation.then(|| self.activation(name)).transpose()?,
+        };
+        weight.check().map_err(|reason| self.malformed(name, &reason))?;
+        Ok(weight)
+    }
+
+    fn zero_points(&self, shape: &[usize], scheme: WeightScheme) -> Vec<i8> {
+        let Some(stored) = self.parts.get(&Part::ZeroPoint) else { return Vec::new() };
+        if stored.dtype() == Dtype::I8 {
+            return signed_bytes(stored.bytes());
+        }
+        let outputs = shape.first().copied().unwrap_or(0);
+        let columns = transposed(&integers(stored.bytes()), stored.shape().last().copied().unwrap_or(1));
+        transposed(&unpack(&columns, outputs, scheme.bits), outputs)
+    }
+
+    fn activation(&self, name: &str) -> Result<ActivationScheme> {
+        let scale = floats(self.part(name, Part::InputScale)?.bytes()).first().copied().unwrap_or(0.0);
+        let zero_point = self.part(name, Part::InputZeroPoint)?.bytes().first().copied().unwrap_or(0);
+        if !(scale.is_finite() && scale > 0.0) {
+            return Err(self.malformed(name, &format!("the scale of its input is `{scale}`")));
+        }
+        Ok(ActivationScheme { scale, zero_point: zero_point ^ 0x80 })
+    }
+
+    fn part(&self, name: &str, part: Part) -> Result<&FileTensor> {
+        self.parts.get(&part).ok_or_else(|| ModelError::MissingTensor { name: name.to_owned() })
+    }
+
+    fn malformed(&self, name: &str, reason: &str) -> ModelError {
+        let path = self.parts.values().next().map(|tensor| tensor.path().to_owned()).unwrap_or_default();
+        ModelError::Malformed { path, format: "safetensors", reason: format!("tensor `{name}`: {reason}") }
+    }
+}
+
+impl Entry {
+    /// Shape and storage.
+    pub(super) fn outline(&self) -> WeightOutline {
+        match self {
+            Entry::File(weight) => weight.outline.clone(),
+            Entry::Memory(Weight::Dense { tensor, masked }) => WeightOutline::Dense {
+                dtype: Dtype::from(tensor.dtype()).to_string(),
+                shape: tensor.dims().to_vec(),
+                masked: *masked,
+            },
+            Entry::Memory(Weight::Quantized(weight)) => WeightOutline::Quantized {
+                shape: weight.shape.clone(),
+                scheme: weight.scheme,
+                activation: weight.activation.is_some(),
+            },
+        }
+    }
+
+    /// The weight, read now if it was not.
+    pub(super) fn weight(&self, name: &str) -> Result<Weight> {
+        match self {
+            Entry::Memory(weight) => Ok(weight.clone()),
+            Entry::File(weight) => weight.weight(name),
+        }
+    }
+
+    /// Whether its zeros are a mask.
+    pub(super) fn is_masked(&self) -> bool {
+        match self {
+            Entry::Memory(Weight::Dense { masked, .. }) => *masked,
+            Entry::File(weight) => matches!(weight.outline, WeightOutline::Dense { masked: true, .. }),
+            Entry::Memory(Weight::Quantized(_)) => false,
+        }
+    }
+
+    /// Sets the mask flag; `false` when the weight is quantized and can have none.
+    pub(super) fn set_masked(&mut self, value: bool) -> bool {
+        match self {
+            Entry::Memory(Weight::Dense { masked, .. })
+            | Entry::File(FileWeight { outline: WeightOutline::Dense { masked, .. }, .. }) => {
+                *masked = value;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether both are surely the same numbers, without reading them.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Entry::File(one), Entry::File(other)) => {
+                let mut pairs = one.parts.values().zip(other.parts.values());
+                one.outline == other.outline && pairs.all(|(one, other)| one.is(other))
+            }
+            (
+                Entry::Memory(Weight::Dense { tensor: one, masked }),
+                Entry::Memory(Weight::Dense { tensor: other, masked: other_masked }),
+            ) => one.id() == other.id() && masked == other_masked && !one.is_variable(),
+            _ => false,
+        }
+    }
+
+    /// Writes the bytes of one of its parts.
+    pub(super) fn write(&self, stored: &Stored, out: &mut dyn Write) -> Result<std::io::Result<()>> {
+        Ok(match self {
+            Entry::File(weight) => out.write_all(weight.part(&stored.weight, stored.part)?.bytes()),
+            Entry::Memory(Weight::Dense { tensor, .. }) => out.write_all(&bytes(tensor)?),
+            Entry::Memory(Weight::Quantized(weight)) => out.write_all(&part_bytes(weight, stored)),
+        })
+    }
+}
+
+/// The numbers of a tensor, little-endian.
+fn bytes(tensor: &Tensor) -> Result<Vec<u8>> {
+    let tensor = tensor.to_device(&Device::Cpu)?.contiguous()?;
+    Ok(match tensor.dtype() {
+        DType::F32 => little_endian(&tensor.flatten_all()?.to_vec1()?, f32::to_le_bytes),
+        _ => tensor.data().into_owned(),
+    })
+}
+
+/// The bytes of a part of a quantized weight.
+fn part_bytes(weight: &QuantizedWeight, stored: &Stored) -> Vec<u8> {
+    let bits = weight.scheme.bits;
+    match stored.part {
+        Part::Packed => little_endian(&pack(&weight.values, weight.inputs(), bits), i32::to_le_bytes),
+        Part::Plain => little_endian(&weight.values, i8::to_le_bytes),
+        Part::Scale => little_endian(&weight.scales, f32::to_le_bytes),
+        Part::ZeroPoint if stored.dtype == Dtype::I8 => little_endian(&weight.zero_points, i8::to_le_bytes),
+        Part::ZeroPoint => {
+            let outputs = weight.outputs();
+            let groups = stored.shape.last().copied().unwrap_or(1);
+            let packed = pack(&transposed(&weight.zero_points, groups), outputs, bits);
+            little_endian(&transposed(&packed, words(outputs, bits)), i32::to_le_bytes)
+        }
+        Part::Shape => weight.shape.iter().flat_map(|&length| (length as i64).to_le_bytes()).collect(),
+        Part::InputScale => weight.activation.map(|input| input.scale.to_le_bytes().to_vec()).unwrap_or_default(),
+        Part::InputZeroPoint => weight.activation.map(|input| vec![input.zero_point ^ 0x80]).unwrap_or_default(),
+        Part::Dense | Part::Input => Vec::new(),
+    }
+}
+
+fn little_endian<T: Copy, const N: usize>(numbers: &[T], bytes: fn(T) -> [u8; N]) -> Vec<u8> {
+    numbers.iter().flat_map(|&number| bytes(number)).collect()
+}
+
+/// 32-bit integers of their bytes.
+pub(super) fn integers(bytes: &[u8]) -> Vec<i32> {
+    bytes.as_chunks().0.iter().map(|&chunk| i32::from_le_bytes(chunk)).collect()
+}
+
+/// 32-bit floats of their bytes.
+pub(super) fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.as_chunks().0.iter().map(|&chunk| f32::from_le_bytes(chunk)).collect()
+}
+
+fn signed_bytes(bytes: &[u8]) -> Vec<i8> {
+    bytes.iter().map(|&byte| byte as i8).collect()
+}

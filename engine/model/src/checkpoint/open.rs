@@ -1,0 +1,197 @@
+//! Opening a model: headers and small files now, weights when they are touched.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::entry::{Entry, FileWeight, floats};
+use super::paring::{FORMAT, Paring, QUANTIZATION, keys_of_others};
+use super::{Carried, Checkpoint};
+use crate::config::Config;
+use crate::error::{ModelError, Result};
+use crate::inputs::Inputs;
+use crate::outline::WeightOutline;
+use crate::outputs::Outputs;
+use crate::quantized::config::{Quantization, is_plain};
+use crate::storage::{
+    CONFIG, FileTensor, INDEX, PARING, WEIGHTS, carried, open_shards, open_weights, read_json, read_object,
+    weight_of_packed,
+};
+
+type Tensors = BTreeMap<String, FileTensor>;
+type Weights = BTreeMap<String, Entry>;
+
+/// See [`Checkpoint::open`].
+pub(super) fn open(path: &Path) -> Result<Checkpoint> {
+    let found = path.metadata().map_err(|source| ModelError::Io { action: "open", path: path.to_owned(), source })?;
+    if found.is_dir() {
+        return open_directory(path);
+    }
+    let dense = |(name, tensor)| (name, Entry::File(FileWeight::dense(tensor)));
+    let weights = open_weights(path)?.into_iter().map(dense).collect();
+    Ok(Checkpoint { config: None, inputs: None, outputs: None, weights, carried: Arc::default() })
+}
+
+fn open_directory(directory: &Path) -> Result<Checkpoint> {
+    let (mut tensors, shards) = open_tensors(directory)?;
+    let own = |name: &str| [CONFIG, PARING, WEIGHTS, INDEX].contains(&name) || shards.iter().any(|shard| shard == name);
+    let files = carried(directory, &own)?;
+    let (map, text) = read_object(&directory.join(CONFIG), CONFIG)?.unzip();
+    let map = map.unwrap_or_default();
+    let paring = read_paring(&directory.join(PARING))?;
+    let config = match paring {
+        Some(_) => own_config(directory, &map)?,
+        None => None,
+    };
+    let Paring { inputs, outputs, masks, .. } =
+        paring.unwrap_or(Paring { format: FORMAT, inputs: None, outputs: None, masks: Vec::new() });
+    let inputs = inputs.map(|inputs| restore(directory, inputs, &mut tensors)).transpose()?;
+    let quantization = map.get(QUANTIZATION).map(Quantization::parse).unwrap_or_default();
+    let mut weights = assemble(directory, tensors, &quantization, config.is_some())?;
+    set_masks(directory, &masks, &mut weights)?;
+    let settings = keys_of_others(&map, config.as_ref())?;
+    let carried = Carried { settings, config_text: text.filter(|_| config.is_none()), files };
+    let model = Checkpoint { config, inputs, outputs, weights, carried: Arc::new(carried) };
+    check_ends(&model).map_err(|reason| malformed(&directory.join(PARING), PARING, reason))?;
+    Ok(model)
+}
+
+/// The tensors of a directory, and the names of the files they lie in beside the usual one.
+fn open_tensors(directory: &Path) -> Result<(Tensors, Vec<String>)> {
+    let single = directory.join(WEIGHTS);
+    if single.exists() {
+        return Ok((open_weights(&single)?, Vec::new()));
+    }
+    match open_shards(&directory.join(INDEX))? {
+        Some((tensors, shards)) => Ok((tensors, shards.into_iter().collect())),
+        None => Err(malformed(directory, "model", format!("it holds neither `{WEIGHTS}` nor `{INDEX}`"))),
+    }
+}
+
+fn read_paring(path: &Path) -> Result<Option<Paring>> {
+    let paring: Option<Paring> = read_json(path, PARING)?;
+    match paring {
+        Some(paring) if paring.format != FORMAT => {
+            let reason = format!("it has format {}, but this program reads format {FORMAT}", paring.format);
+            Err(malformed(path, PARING, reason))
+        }
+        paring => Ok(paring),
+    }
+}
+
+/// The settings, if they are of a family of ours.
+fn own_config(directory: &Path, map: &Map<String, Value>) -> Result<Option<Config>> {
+    match Config::from_map(map) {
+        Ok(config) => Ok(Some(config)),
+        Err(ModelError::UnknownFamily { .. }) => Ok(None),
+        Err(error) => Err(malformed(&directory.join(CONFIG), CONFIG, error.to_string())),
+    }
+}
+
+/// Inputs with their matrices, which are taken out of the tensors.
+fn restore(directory: &Path, mut inputs: Inputs, tensors: &mut Tensors) -> Result<Inputs> {
+    let path = directory.join(PARING);
+    inputs.restore(&mut |name, shape| {
+        let tensor = tensors.remove(name).ok_or_else(|| ModelError::MissingTensor { name: name.to_owned() })?;
+        match (tensor.dtype(), tensor.shape()) {
+            (safetensors::Dtype::F32, found) if found == shape => Ok(floats(tensor.bytes())),
+            (dtype, found) => {
+                let reason =
+                    format!("tensor `{name}` has type `{dtype}` and shape {found:?}, expected `F32` and {shape:?}");
+                Err(malformed(tensor.path(), "safetensors", reason))
+            }
+        }
+    })?;
+    inputs.check().map_err(|error| malformed(&path, PARING, error.to_string()))?;
+    Ok(inputs)
+}
+
+/// Weights of tensors: quantized ones are put together from their parts. Where the family is not ours, parts that
+/// Paring could not run stay plain tensors.
+fn assemble(directory: &Path, mut tensors: Tensors, quantization: &Quantization, strict: bool) -> Result<Weights> {
+    let mut weights = Weights::new();
+    let names: Vec<String> = tensors.keys().cloned().collect();
+    for name in names {
+        let Some((weight, outline)) = quantized_outline(&name, &tensors, quantization) else { continue };
+        let taken = outline.and_then(|outline| FileWeight::quantized(&weight, outline, &mut tensors));
+        match taken {
+            Ok(taken) => drop(weights.insert(weight, Entry::File(taken))),
+            Err(reason) if strict => return Err(malformed(directory, "model", reason)),
+            Err(_) => {}
+        }
+    }
+    let dense = |(name, tensor)| (name, Entry::File(FileWeight::dense(tensor)));
+    weights.extend(tensors.into_iter().map(dense));
+    Ok(weights)
+}
+
+/// The weight whose integers lie in the tensor `name`, if it is such a tensor.
+fn quantized_outline(
+    name: &str,
+    tensors: &Tensors,
+    quantization: &Quantization,
+) -> Option<(String, Result<WeightOutline, String>)> {
+    let weight = weight_of_packed(name).unwrap_or(name);
+    let layer = quantization.of(weight)?;
+    let tensor = tensors.get(name)?;
+    let plain = is_plain(layer) && weight == name && tensor.dtype() == safetensors::Dtype::I8;
+    if !plain && weight == name {
+        return None;
+    }
+    let shape = if plain { Ok(tensor.shape().to_vec()) } else { float_shape(weight, tensor, tensors) };
+    let (scheme, activation) = layer;
+    let outline = shape.and_then(|shape| {
+        let inputs = shape.iter().skip(1).product();
+        scheme.check(inputs).map_err(|reason| format!("tensor `{weight}`: {reason}"))?;
+        Ok(WeightOutline::Quantized { shape, scheme, activation })
+    });
+    Some((weight.to_owned(), outline))
+}
+
+/// The shape that a packed weight stands for, as its `_shape` tensor tells.
+fn float_shape(weight: &str, packed: &FileTensor, tensors: &Tensors) -> Result<Vec<usize>, String> {
+    let name = format!("{weight}_shape");
+    let tensor = tensors.get(&name).ok_or_else(|| format!("tensor `{name}` is missing"))?;
+    let wrong = || format!("tensor `{name}` does not hold the shape of a weight");
+    if tensor.dtype() != safetensors::Dtype::I64 || tensor.bytes().len() > 8 * 8 {
+        return Err(wrong());
+    }
+    let lengths = tensor.bytes().as_chunks().0.iter().map(|&chunk| usize::try_from(i64::from_le_bytes(chunk)));
+    let shape = lengths.collect::<Result<Vec<usize>, _>>().map_err(|_| wrong())?;
+    // The packed integers lie in the file, so the shape may not stand for many more of them.
+    let most = packed.bytes().len().saturating_mul(4);
+    let numbers = shape.iter().try_fold(1_usize, |product, &length| product.checked_mul(length));
+    if shape.len() < 2 || numbers.is_none_or(|numbers| numbers > most) { Err(wrong()) } else { Ok(shape) }
+}
+
+fn set_masks(directory: &Path, masks: &[String], weights: &mut Weights) -> Result<()> {
+    for name in masks {
+        if !weights.get_mut(name).is_some_and(|weight| weight.set_masked(true)) {
+            let reason = format!("it lists a mask for `{name}`, which is no plain tensor of the model");
+            return Err(malformed(&directory.join(PARING), PARING, reason));
+        }
+    }
+    Ok(())
+}
+
+/// Inputs and outputs fit what the network reads and gives.
+fn check_ends(model: &Checkpoint) -> Result<(), String> {
+    if let Some(outputs) = &model.outputs {
+        outputs.check().map_err(|error| error.to_string())?;
+    }
+    let (Some(config), true) = (&model.config, model.is_built()) else { return Ok(()) };
+    let reads = config.input.iter().fold(1_usize, |product, &length| product.saturating_mul(length));
+    if let Some(width) = model.inputs.as_ref().map(Inputs::width).filter(|&width| width != reads) {
+        return Err(format!("its inputs give {width} features, but the network reads {reads}"));
+    }
+    match model.outputs.as_ref().map(Outputs::width).filter(|&width| width != config.output) {
+        Some(width) => Err(format!("its outputs need {width} numbers, but the network gives {}", config.output)),
+        None => Ok(()),
+    }
+}
+
+fn malformed(path: &Path, format: &'static str, reason: String) -> ModelError {
+    ModelError::Malformed { path: path.to_owned(), format, reason }
+}

@@ -1,0 +1,72 @@
+//! Saving a model: every file whole or not at all, tensors one by one.
+
+use std::fs::{File, create_dir_all};
+use std::io::Write;
+use std::path::Path;
+
+use super::Checkpoint;
+use super::paring::{Paring, config_text};
+use crate::error::{ModelError, Result};
+use crate::storage::{CONFIG, PARING, Part, WEIGHTS, header, layout, sync_directory, write_whole};
+
+/// See [`Checkpoint::save`]. paring.json comes last: with it a directory is a model.
+pub(super) fn save(model: &Checkpoint, directory: &Path) -> Result<()> {
+    create(directory)?;
+    carry(model, directory)?;
+    write_whole(directory, WEIGHTS, &mut |out| write_weights(model, &directory.join(WEIGHTS), out))?;
+    if let Some(text) = config_text(model)? {
+        write_text(directory, CONFIG, &text)?;
+    }
+    write_text(directory, PARING, &Paring::of(model).text()?)?;
+    sync_directory(directory)
+}
+
+/// The bytes of the weights file, whose path serves messages only.
+pub(super) fn write_weights(model: &Checkpoint, path: &Path, out: &mut dyn Write) -> Result<()> {
+    let unwritable = |source| ModelError::Io { action: "write", path: path.to_owned(), source };
+    let layout = layout(&model.outline());
+    out.write_all(&header(&layout)).map_err(unwritable)?;
+    let inputs = model.inputs.as_ref().map(crate::inputs::Inputs::tensors).unwrap_or_default();
+    for stored in &layout {
+        if stored.part == Part::Input {
+            let numbers = inputs.get(&stored.name).into_iter().flat_map(|(_, numbers)| numbers);
+            let bytes: Vec<u8> = numbers.flat_map(|number| number.to_le_bytes()).collect();
+            out.write_all(&bytes).map_err(unwritable)?;
+        } else {
+            model.entry(&stored.weight)?.write(stored, out)?.map_err(unwritable)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_text(directory: &Path, name: &str, text: &[u8]) -> Result<()> {
+    let path = directory.join(name);
+    write_whole(directory, name, &mut |out| {
+        out.write_all(text).map_err(|source| ModelError::Io { action: "write", path: path.clone(), source })
+    })
+}
+
+/// Copies the files that are carried through, but onto themselves.
+fn carry(model: &Checkpoint, directory: &Path) -> Result<()> {
+    for (relative, from) in &model.carried.files {
+        let to = directory.join(relative);
+        let unreadable = |source| ModelError::Io { action: "copy", path: from.clone(), source };
+        if to.canonicalize().is_ok_and(|to| to == *from) {
+            continue;
+        }
+        let (Some(parent), Some(name)) = (to.parent(), to.file_name().and_then(std::ffi::OsStr::to_str)) else {
+            return Err(ModelError::Unsupported(format!("cannot copy `{}`: its name is not text", from.display())));
+        };
+        create(parent)?;
+        write_whole(parent, name, &mut |mut out| {
+            let mut file = File::open(from).map_err(unreadable)?;
+            std::io::copy(&mut file, &mut out).map_err(unreadable)?;
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+fn create(directory: &Path) -> Result<()> {
+    create_dir_all(directory).map_err(|source| ModelError::Io { action: "create", path: directory.to_owned(), source })
+}

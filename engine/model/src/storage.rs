@@ -1,0 +1,25 @@
+//! How a model lies on disk: safetensors headers, memory-mapped weights, and files that are written whole or not at all.
+
+mod carried;
+mod file;
+mod header;
+mod layout;
+mod shards;
+mod text;
+mod write;
+
+pub(crate) use carried::carried;
+pub(crate) use file::{FileTensor, open_weights};
+pub(crate) use layout::{Part, Stored, file_size, header, layout, parts, weight_of_packed};
+pub(crate) use shards::open_shards;
+pub(crate) use text::{read_json, read_object};
+pub(crate) use write::{sync_directory, write_whole};
+
+/// Settings: family, sizes, quantization.
+pub(crate) const CONFIG: &str = "config.json";
+/// Inputs, outputs and masks.
+pub(crate) const PARING: &str = "paring.json";
+/// Weights.
+pub(crate) const WEIGHTS: &str = "model.safetensors";
+/// Where weights lie that are spread over several files.
+pub(crate) const INDEX: &str = "model.safetensors.index.json";
