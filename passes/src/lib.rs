@@ -10,6 +10,7 @@ pub mod pass;
 pub mod receipt;
 pub mod registry;
 mod weights;
+mod wording;
 
 #[cfg(test)]
 mod testing;

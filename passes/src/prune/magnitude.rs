@@ -14,6 +14,7 @@ use crate::fraction::Fraction;
 use crate::pass::{Definition, Leaves, Needs, PassInfo};
 use crate::receipt::{Outcome, Receipt};
 use crate::weights::{self, Difference, FloatWeight};
+use crate::wording::counted;
 
 /// Sets the weights of least magnitude to zero and keeps them there.
 ///
@@ -226,7 +227,10 @@ fn figures(before: &FloatWeight, after: &[f32]) -> IndexMap<String, f64> {
 fn summarize(receipt: &mut Receipt) {
     let sum = |name: &str| receipt.sites.values().filter_map(|figures| figures.get(name)).sum::<f64>();
     let (zeros, weights) = (sum("zeros"), sum("weights"));
-    receipt.summary = format!("{zeros} of {weights} weights are zero in {} sites", receipt.sites.len());
+    receipt.summary = format!("{zeros} of {weights} weights are zero in {}", counted(receipt.sites.len(), "site"));
     receipt.figures.insert("zeros".to_owned(), zeros);
     receipt.figures.insert("sparsity".to_owned(), zeros / weights.max(1.0));
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,6 +17,7 @@ use crate::fraction::Fraction;
 use crate::pass::{Definition, Leaves, Needs, PassInfo};
 use crate::receipt::{Outcome, Receipt};
 use crate::weights;
+use crate::wording::counted;
 
 /// Removes the least important neurons of fully connected hidden layers, so that the matrices become smaller.
 ///
@@ -216,7 +217,10 @@ fn record(receipt: &mut Receipt, group: &UnitGroup, kept: &[usize], scores: &[f6
 fn summarize(receipt: &mut Receipt) {
     let sum = |name: &str| receipt.sites.values().filter_map(|figures| figures.get(name)).sum::<f64>();
     let (kept, neurons) = (sum("kept"), sum("neurons"));
-    receipt.summary = format!("kept {kept} of {neurons} neurons in {} layers", receipt.sites.len());
+    receipt.summary = format!("kept {kept} of {neurons} neurons in {}", counted(receipt.sites.len(), "layer"));
     receipt.figures.insert("kept".to_owned(), kept);
     receipt.figures.insert("neurons".to_owned(), neurons);
 }
+
+#[cfg(test)]
+mod tests;
