@@ -118,7 +118,7 @@ fn error(histogram: &Histogram, clip: Clip) -> f64 {
 mod tests {
     use rstest::rstest;
 
-    use super::{Clip, Observer, choose, error};
+    use super::{Clip, Observer, choose, error, search};
     use crate::quantize::histogram::{Extent, Histogram};
 
     fn histogram(values: &[f32]) -> Histogram {
@@ -162,19 +162,24 @@ mod tests {
         assert!((scheme.scale - 0.02).abs() < 1e-6, "{scheme:?}");
     }
 
-    /// N values spread over 0 to 1 and one at 8: clipping at c costs N (c / 255)^2 / 12 for rounding and (8 - c)^2 for
-    /// the outlier, least at c = 8 / (1 + N / (12 x 255^2)).
-    #[test]
-    fn mse_balances_rounding_and_clipping() {
-        let count = 200_000;
-        let mut values: Vec<f32> = (1..=count).map(|i| i as f32 / count as f32).collect();
-        values.push(8.0);
+    /// Against all pairs of ends: values spread over -1 to 1, and one at 16 on either side. For the ideal grid, -1 to c
+    /// costs N ((c + 1) / 255)^2 / 12 for rounding and (16 - c)^2 for the outlier, least at c = 12.53.
+    #[rstest]
+    #[case(1.0)]
+    #[case(-1.0)]
+    fn mse_is_near_the_least_of_all_ranges(#[case] sign: f32) {
+        let mut values: Vec<f32> = (1..=200_000).map(|i| i as f32 / 100_000.0 - 1.0).collect();
+        values.push(16.0 * sign);
         let histogram = histogram(&values);
-        let scheme = choose(&histogram, Observer::Mse, 0.0);
-        let covered = f64::from(scheme.scale) * 255.0;
-        let best = 8.0 / (1.0 + f64::from(count) / (12.0 * 255.0 * 255.0));
-        assert!((covered - best).abs() < 0.16, "{covered}, expected {best}");
-        assert!(error(&histogram, Clip { low: 0.0, high: covered }) < error(&histogram, Clip { low: 0.0, high: 8.0 }));
+        let whole = Clip { low: f64::from(histogram.extent.low), high: f64::from(histogram.extent.high) };
+        let found = search(&histogram, whole);
+        let shares = || (1..=50).map(|share| f64::from(share) / 50.0);
+        let pairs = shares().flat_map(|low| shares().map(move |high| (low, high)));
+        let all = pairs.map(|(low, high)| error(&histogram, Clip { low: whole.low * low, high: whole.high * high }));
+        let least = all.fold(f64::MAX, f64::min);
+        assert!(error(&histogram, found) < least * 1.01, "{found:?} costs {}, least {least}", error(&histogram, found));
+        let far = if sign > 0.0 { found.high } else { -found.low };
+        assert!((far - 12.53).abs() < 0.5, "{found:?}");
     }
 
     #[test]

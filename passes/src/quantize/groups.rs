@@ -50,7 +50,8 @@ fn cure(inputs: &[(&str, usize)], size: usize) -> String {
 
 /// The divisors of `number` above 1 that are nearest to `wanted` (in ratio), ascending.
 fn nearest_divisors(number: usize, wanted: usize) -> Vec<usize> {
-    let mut divisors: Vec<usize> = (2..=number.min(1 << 20)).filter(|divisor| number.is_multiple_of(*divisor)).collect();
+    let mut divisors: Vec<usize> =
+        (2..=number.min(1 << 20)).filter(|divisor| number.is_multiple_of(*divisor)).collect();
     divisors.sort_by_key(|&divisor| divisor.max(wanted) * 1000 / divisor.min(wanted).max(1));
     divisors.truncate(OFFERED);
     divisors.sort_unstable();

@@ -11,6 +11,7 @@ use crate::effect::{Effect, PlanCx};
 use crate::error::{PassError, Problem};
 use crate::pass::{Definition, Leaves, Needs, PassInfo};
 use crate::receipt::{Outcome, Receipt};
+use crate::wording::counted;
 
 /// Rounds weights to integers of 2 to 8 bits with the nearest value, and leaves activations in floating point.
 ///
@@ -138,7 +139,10 @@ impl Definition for Rtn {
             model.set_weight(&site.weight(), Weight::Quantized(weight));
             receipt.sites.insert(site.name.clone(), figures);
         }
-        receipt.summary = format!("rounded {} sites: {}", cx.sites.len(), describe(scheme));
+        receipt.summary = format!("rounded {}: {}", counted(cx.sites.len(), "site"), describe(scheme));
         Ok(Outcome { model, receipt })
     }
 }
+
+#[cfg(test)]
+mod tests;

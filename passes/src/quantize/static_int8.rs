@@ -14,6 +14,7 @@ use crate::effect::{Effect, PlanCx};
 use crate::error::{PassError, Problem};
 use crate::pass::{Definition, Leaves, Needs, PassInfo};
 use crate::receipt::{Outcome, Receipt};
+use crate::wording::counted;
 
 /// Turns the weights and the inputs of layers into 8-bit integers, so that linear and convolution layers multiply
 /// integers.
@@ -95,7 +96,7 @@ impl Definition for StaticInt8 {
         let mut effect = rounding::plan(cx, SCHEME, true)?;
         effect.memory += ranges::memory(cx.sites);
         let rows = calibration::planned_rows(cx, parameters.calibration_rows);
-        effect.notes.push(format!("ranges of layer inputs come from {rows} rows"));
+        effect.notes.push(format!("ranges of layer inputs come from {}", counted(rows, "row")));
         effect.notes.extend(cx.stand_in_note(Part::Calibrate));
         Ok(effect)
     }
@@ -113,7 +114,7 @@ impl Definition for StaticInt8 {
             receipt.sites.insert(site.name.clone(), figures);
         }
         receipt.figures.insert("calibration_rows".to_owned(), calibration.rows as f64);
-        receipt.summary = format!("{} sites run in 8-bit integers", receipt.sites.len());
+        receipt.summary = format!("{} in 8-bit integers", counted(receipt.sites.len(), "site"));
         Ok(Outcome { model, receipt })
     }
 }
@@ -127,3 +128,6 @@ fn describe(grid: &InputGrid) -> [(String, f64); 4] {
     ]
     .map(|(name, figure)| (name.to_owned(), figure))
 }
+
+#[cfg(test)]
+mod tests;
