@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::catalog::Catalog;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::language::{Recipe, Stage, to_yaml};
-use crate::node::{Node, NodeValue};
+use crate::node::{Entry, Node, NodeValue};
 use crate::source::{SourceId, Sources, Span};
 use crate::yaml;
 use extend::{Extender, first_source, or_here};
@@ -165,6 +165,13 @@ impl Loaded {
     /// When a value cannot be written as YAML.
     pub fn resolved_yaml(&self) -> Result<String, serde_yaml::Error> {
         to_yaml(&self.root.to_json())
+    }
+
+    /// The first value of every variable that a sweep binds for its nested stages, for a plan.
+    pub fn first_values(&self, stage: &Stage) -> IndexMap<String, Value> {
+        let Some(node) = self.root.pointer(&stage.pointer) else { return IndexMap::new() };
+        let first = |entry: &Entry| Some((entry.key.clone(), sweep::representative(&entry.value, 0)?.to_json()));
+        sweep::space_of(node).iter().filter_map(first).collect()
     }
 
     /// The stages nested in `stage`, with the sweep's variables bound.
