@@ -1,0 +1,125 @@
+//! What must hold after every stage, checked by the engine, not by the pass.
+
+use candle_core::{DType, Tensor};
+use paring_model::inputs::Matrix;
+use paring_model::{Checkpoint, Outline, Weight, WeightOutline};
+use paring_passes::Effect;
+
+/// What does not hold.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Broken {
+    /// A tensor is there that was not planned, or missing.
+    #[error("tensor `{name}` {what}")]
+    Name {
+        /// The tensor.
+        name: String,
+        /// "is missing", "was not planned".
+        what: &'static str,
+    },
+    /// A tensor has another shape or storage than planned.
+    #[error("tensor `{name}` is {found}, planned was {planned}")]
+    Storage {
+        /// The tensor.
+        name: String,
+        /// What it is.
+        found: String,
+        /// What the plan says.
+        planned: String,
+    },
+    /// A tensor holds NaN or infinity.
+    #[error("tensor `{name}` holds a value that is not finite")]
+    NotFinite {
+        /// The tensor.
+        name: String,
+    },
+    /// The model does not run, or gives something that is no number.
+    #[error("the model does not run any more: {reason}")]
+    DoesNotRun {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Checks a model after a stage against what the stage planned, and on a few probe rows.
+///
+/// # Errors
+/// The first thing that does not hold.
+pub fn check(effect: &Effect, model: &Checkpoint, probe: Option<&Matrix>) -> Result<(), Broken> {
+    let outline = model.outline();
+    if effect.exact {
+        same_tensors(&effect.outline, &outline)?;
+    }
+    for name in model.names() {
+        finite(model, &name)?;
+    }
+    if outline.config.is_some() && outline.built { runs(model, probe) } else { Ok(()) }
+}
+
+fn same_tensors(planned: &Outline, found: &Outline) -> Result<(), Broken> {
+    for (name, plan) in &planned.weights {
+        match found.weights.get(name) {
+            None => return Err(Broken::Name { name: name.clone(), what: "is missing" }),
+            Some(weight) if weight != plan => {
+                return Err(Broken::Storage { name: name.clone(), found: shown(weight), planned: shown(plan) });
+            }
+            Some(_) => {}
+        }
+    }
+    match found.weights.keys().find(|name| !planned.weights.contains_key(*name)) {
+        Some(name) => Err(Broken::Name { name: name.clone(), what: "was not planned" }),
+        None => Ok(()),
+    }
+}
+
+fn shown(weight: &WeightOutline) -> String {
+    let shape: Vec<String> = weight.shape().iter().map(ToString::to_string).collect();
+    let shape = shape.join(" x ");
+    match weight {
+        WeightOutline::Dense { dtype, masked, .. } => {
+            format!("{shape} {dtype}{}", if *masked { " masked" } else { "" })
+        }
+        WeightOutline::Quantized { scheme, .. } => format!("{shape} int{}", scheme.bits),
+    }
+}
+
+fn finite(model: &Checkpoint, name: &str) -> Result<(), Broken> {
+    let bad = || Broken::NotFinite { name: name.to_owned() };
+    let unreadable = |error: paring_model::ModelError| Broken::DoesNotRun { reason: error.to_string() };
+    match model.weight(name).map_err(unreadable)? {
+        Weight::Quantized(weight) => {
+            if weight.scales.iter().all(|scale| scale.is_finite()) {
+                Ok(())
+            } else {
+                Err(bad())
+            }
+        }
+        _ => {
+            let tensor = model.tensor(name).map_err(unreadable)?;
+            if all_finite(&tensor).map_err(|error| Broken::DoesNotRun { reason: error.to_string() })? {
+                Ok(())
+            } else {
+                Err(bad())
+            }
+        }
+    }
+}
+
+fn all_finite(tensor: &Tensor) -> candle_core::Result<bool> {
+    if tensor.elem_count() == 0 || !tensor.dtype().is_float() {
+        return Ok(true);
+    }
+    let values = tensor.flatten_all()?.to_dtype(DType::F32)?.to_vec1::<f32>()?;
+    Ok(values.iter().all(|value| value.is_finite()))
+}
+
+fn runs(model: &Checkpoint, probe: Option<&Matrix>) -> Result<(), Broken> {
+    let broken = |reason: String| Broken::DoesNotRun { reason };
+    let Some(inputs) = model.inputs() else { return Ok(()) };
+    let width = inputs.width();
+    let zeros = Matrix { rows: 1, columns: width, data: vec![0.0; width] };
+    let rows = probe.filter(|probe| probe.columns == width).unwrap_or(&zeros);
+    let outputs = model.predict(rows, rows.rows.max(1)).map_err(|error| broken(error.to_string()))?;
+    let finite = all_finite(&outputs).map_err(|error| broken(error.to_string()))?;
+    if finite { Ok(()) } else { Err(broken("its outputs are not finite numbers".to_owned())) }
+}

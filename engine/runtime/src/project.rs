@@ -1,0 +1,121 @@
+//! A recipe with everything it names: configured stages, the model's headers, the rows.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use paring_model::Checkpoint;
+use paring_passes::{PassInfo, Step};
+use paring_schema::{Catalog, Diagnostic, Diagnostics, LoadOptions, Loaded, Stage};
+
+use crate::catalog::Registry;
+use crate::problems;
+use crate::resolve::{Places, ProjectData, load_data, load_model};
+
+/// What the command line adds to a recipe.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// `name=value`, as in `--set`.
+    pub set: Vec<String>,
+    /// Directories that the recipe may read besides its own.
+    pub roots: Vec<PathBuf>,
+}
+
+/// A stage whose pass is configured.
+pub struct ConfiguredStage {
+    /// The stage as written.
+    pub stage: Stage,
+    /// Its pass as data.
+    pub info: PassInfo,
+    /// Its pass, ready to plan and run.
+    pub step: Box<dyn Step>,
+}
+
+/// A recipe that fits the language, with its stages configured.
+pub struct Checked {
+    /// The recipe with its places.
+    pub loaded: Loaded,
+    /// The stages, in order.
+    pub stages: Vec<ConfiguredStage>,
+    /// The passes.
+    pub registry: Arc<Registry>,
+    /// What recipes may name.
+    pub catalog: Catalog,
+}
+
+/// A recipe with everything it names.
+pub struct Project {
+    /// The recipe and its stages.
+    pub checked: Checked,
+    /// The model that the recipe starts from.
+    pub model: Checkpoint,
+    /// The rows.
+    pub data: Option<ProjectData>,
+}
+
+/// Checks a recipe against the language and its passes' parameters. Reads no file but the recipe and what it extends.
+///
+/// # Errors
+/// Every problem found.
+pub fn check(path: &Path, options: &Options, registry: Arc<Registry>) -> Result<Checked, Box<Diagnostics>> {
+    let catalog = registry.catalog();
+    let load = LoadOptions { set: options.set.clone(), roots: options.roots.clone() };
+    let loaded = paring_schema::load::load(path, &catalog, &load).map_err(Box::new)?;
+    let mut problems = Vec::new();
+    let mut stages = Vec::new();
+    for stage in &loaded.recipe.stages {
+        match configure(&loaded, &registry, stage) {
+            Ok(configured) => stages.push(configured),
+            Err(found) => problems.extend(found),
+        }
+    }
+    if problems.is_empty() {
+        Ok(Checked { loaded, stages, registry, catalog })
+    } else {
+        Err(Box::new(Diagnostics::new(loaded.sources, problems)))
+    }
+}
+
+/// Configures a stage's pass.
+///
+/// # Errors
+/// Problems of its parameters.
+pub fn configure(loaded: &Loaded, registry: &Registry, stage: &Stage) -> Result<ConfiguredStage, Vec<Diagnostic>> {
+    let Some(pass) = registry.find(&stage.pass) else {
+        let message = format!("there is no pass `{}`", stage.pass);
+        let place = loaded.key_span(&problems::pass_key(stage));
+        return Err(vec![Diagnostic::new("R010", message).label(place, "")]);
+    };
+    let step = pass.configure(&stage.parameters).map_err(|found| {
+        found.iter().map(|problem| problems::of_pass("P005", loaded, stage, problem)).collect::<Vec<_>>()
+    })?;
+    Ok(ConfiguredStage { stage: stage.clone(), info: pass.info(), step })
+}
+
+impl Project {
+    /// Checks a recipe and opens everything it names: rows are read, of the model only headers.
+    ///
+    /// # Errors
+    /// Every problem of the recipe; or what is wrong with its data or its model.
+    pub fn open(path: &Path, options: &Options, registry: Arc<Registry>) -> Result<Self, Box<Diagnostics>> {
+        let checked = check(path, options, registry)?;
+        let places = Places::new(path, &options.roots);
+        let opened = load_data(&checked.loaded, &places).and_then(|data| {
+            let model = load_model(&checked.loaded, &places, data.as_ref())?;
+            Ok((data, model))
+        });
+        match opened {
+            Ok((data, model)) => Ok(Self { checked, model, data }),
+            Err(problem) => Err(Box::new(Diagnostics::new(checked.loaded.sources, vec![problem]))),
+        }
+    }
+
+    /// The recipe with its places.
+    pub fn loaded(&self) -> &Loaded {
+        &self.checked.loaded
+    }
+
+    /// Problems with this recipe's texts.
+    pub fn diagnostics(&self, list: Vec<Diagnostic>) -> Box<Diagnostics> {
+        Box::new(Diagnostics::new(self.checked.loaded.sources.clone(), list))
+    }
+}

@@ -1,0 +1,47 @@
+//! Resolving what a recipe names: paths, the model's headers, the rows and their parts.
+
+mod paths;
+mod rows;
+
+pub use rows::{ProjectData, load_data};
+
+use std::path::Path;
+
+use paring_model::config::Spec;
+use paring_model::{Checkpoint, families};
+use paring_schema::language::ModelSource;
+use paring_schema::{Diagnostic, Loaded};
+
+use crate::problems;
+
+pub use paths::Places;
+
+/// Opens the model that the recipe starts from: headers of a file, or settings and fitted inputs of a model from
+/// nothing.
+///
+/// # Errors
+/// When it cannot be read, or a model from nothing has no data to fit its ends to.
+pub fn load_model(loaded: &Loaded, places: &Places, data: Option<&ProjectData>) -> Result<Checkpoint, Diagnostic> {
+    match &loaded.recipe.model {
+        ModelSource::Load(path) => open(loaded, places, Path::new(path)),
+        ModelSource::Family(family, settings) => {
+            let spec = Spec::from_parts(family, settings).map_err(|error| problems::of_model(loaded, &error))?;
+            unbuilt(loaded, spec, data)
+        }
+    }
+}
+
+fn open(loaded: &Loaded, places: &Places, path: &Path) -> Result<Checkpoint, Diagnostic> {
+    let path = places.find(loaded, path, "/model/load")?;
+    Checkpoint::open(&path).map_err(|error| problems::of_model(loaded, &error))
+}
+
+fn unbuilt(loaded: &Loaded, spec: Spec, data: Option<&ProjectData>) -> Result<Checkpoint, Diagnostic> {
+    let Some((inputs, outputs)) = data.and_then(|data| data.ends.clone()) else {
+        let message = "a model from nothing needs data: its input and output widths come from the rows";
+        let place = loaded.span("/model");
+        return Err(Diagnostic::new("R030", message).label(place, "").help("add a `data` block with a `label`"));
+    };
+    families::blueprint(&spec, &inputs, &outputs).map_err(|error| problems::of_model(loaded, &error))?;
+    Ok(Checkpoint::unbuilt(spec, inputs, outputs))
+}

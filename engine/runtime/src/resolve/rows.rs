@@ -1,0 +1,187 @@
+//! Reading the rows that a recipe names, splitting them, and fitting a model's two ends to the training rows.
+
+use std::path::Path;
+
+use paring_data::fit::{FitOptions, MissingPolicy, Scaling, classes, complete_rows, fit_inputs, fit_outputs};
+use paring_data::read::{ReadOptions, read};
+use paring_data::split::split;
+use paring_data::{DataError, Dataset, Parts, SplitPlan};
+use paring_model::{Inputs, Outputs, Task};
+use paring_schema::language::{DataSpec, FileSpec, Missing, Scale, SplitSpec};
+use paring_schema::{Diagnostic, Loaded, language};
+
+use super::paths::Places;
+use crate::problems;
+
+/// The rows of a recipe, in parts.
+#[derive(Debug, Clone)]
+pub struct ProjectData {
+    /// All rows; separate test rows come last.
+    pub dataset: Dataset,
+    /// Which rows are what.
+    pub parts: Parts,
+    /// Fitted inputs and outputs for a model from nothing, where the recipe names a label.
+    pub ends: Option<(Inputs, Outputs)>,
+    /// Things a person should know: rows that were dropped.
+    pub notes: Vec<String>,
+    /// Digest (hex) of rows and parts.
+    pub digest: String,
+}
+
+/// Reads the recipe's data. `None` when it has none.
+///
+/// # Errors
+/// What is wrong with the files, the columns, the cells or the split, at the recipe value that it comes from.
+pub fn load_data(loaded: &Loaded, places: &Places) -> Result<Option<ProjectData>, Diagnostic> {
+    let Some(spec) = &loaded.recipe.data else { return Ok(None) };
+    let main = read_file(loaded, places, &spec.train, "/data/train")?;
+    let extra = match &spec.test {
+        Some(file) => Some(read_file(loaded, places, file, "/data/test")?),
+        None => None,
+    };
+    let options = fit_options(spec);
+    let wrong = |error: DataError| problems::of_data(loaded, "/data/train", &error);
+    let mut notes = Vec::new();
+    let kept = kept_rows(&main, &options, &mut notes).map_err(wrong)?;
+    let plan = split_plan(&spec.split, loaded.recipe.task);
+    let labels = row_classes(&main, &options, loaded.recipe.task).map_err(wrong)?;
+    let chosen: Option<Vec<u32>> = labels.map(|all| kept.iter().map(|&row| all[row]).collect());
+    let parts = split(kept.len(), chosen.as_deref(), &plan, loaded.recipe.seed).map_err(wrong)?.of(&kept);
+    let (dataset, parts) = with_test_rows(main, extra, parts, &options).map_err(wrong)?;
+    let ends = fit_ends(&dataset, &parts, &options, loaded.recipe.task).map_err(wrong)?;
+    let digest = digest(&dataset, &parts, spec);
+    Ok(Some(ProjectData { dataset, parts, ends, notes, digest }))
+}
+
+fn read_file(loaded: &Loaded, places: &Places, file: &FileSpec, pointer: &str) -> Result<Dataset, Diagnostic> {
+    let path = places.find(loaded, &file.path, &format!("{pointer}/path"))?;
+    let labels = match &file.labels {
+        Some(labels) => Some(places.find(loaded, labels, &format!("{pointer}/labels"))?),
+        None => None,
+    };
+    let options = ReadOptions {
+        header: file.header,
+        delimiter: file.delimiter.as_ref().and_then(|text| text.bytes().next()),
+        missing: file.missing_values.clone(),
+        labels,
+    };
+    let shown = |error: DataError| problems::of_data(loaded, pointer, &error);
+    let dataset = read(Path::new(&path), &options).map_err(shown)?;
+    Ok(match file.rows {
+        Some(rows) => dataset.head(rows),
+        None => dataset,
+    })
+}
+
+fn fit_options(spec: &DataSpec) -> FitOptions {
+    FitOptions {
+        label: spec.train.label.clone().unwrap_or_default(),
+        features: spec.train.features.clone(),
+        categorical: spec.train.categorical.clone(),
+        missing: match spec.missing {
+            Missing::Error => MissingPolicy::Error,
+            Missing::DropRows => MissingPolicy::DropRows,
+            Missing::Mean => MissingPolicy::Mean,
+            Missing::Median => MissingPolicy::Median,
+            Missing::Constant => MissingPolicy::Constant,
+        },
+        scale: match spec.scale {
+            Scale::Standard => Scaling::Standard,
+            Scale::MinMax => Scaling::MinMax,
+            Scale::None => Scaling::None,
+        },
+    }
+}
+
+fn kept_rows(dataset: &Dataset, options: &FitOptions, notes: &mut Vec<String>) -> Result<Vec<usize>, DataError> {
+    if options.missing != MissingPolicy::DropRows {
+        return Ok((0..dataset.rows()).collect());
+    }
+    let kept = complete_rows(dataset, options)?;
+    let dropped = dataset.rows() - kept.len();
+    if dropped > 0 {
+        notes.push(format!("{dropped} of {} rows have a missing cell and are left out", dataset.rows()));
+    }
+    Ok(kept)
+}
+
+fn split_plan(spec: &SplitSpec, task: language::Task) -> SplitPlan {
+    let stratify = spec.stratify.unwrap_or(task == language::Task::Classify);
+    match spec.folds {
+        Some(folds) => SplitPlan::Folds { folds, fold: spec.fold.unwrap_or(0), stratify },
+        None => SplitPlan::Fractions {
+            train: spec.train.unwrap_or(0.0),
+            validate: spec.validate.unwrap_or(0.0),
+            calibrate: spec.calibrate.unwrap_or(0.0),
+            test: spec.test.unwrap_or(0.0),
+            stratify,
+        },
+    }
+}
+
+fn row_classes(dataset: &Dataset, options: &FitOptions, task: language::Task) -> Result<Option<Vec<u32>>, DataError> {
+    if task == language::Task::Classify && !options.label.is_empty() {
+        classes(dataset, &options.label).map(Some)
+    } else {
+        Ok(None)
+    }
+}
+
+/// Appends rows of a separate test file: all of them are test rows.
+fn with_test_rows(
+    main: Dataset,
+    extra: Option<Dataset>,
+    mut parts: Parts,
+    options: &FitOptions,
+) -> Result<(Dataset, Parts), DataError> {
+    let Some(extra) = extra else { return Ok((main, parts)) };
+    let first = main.rows();
+    let rows = match options.missing {
+        MissingPolicy::DropRows => complete_rows(&extra, options)?,
+        _ => (0..extra.rows()).collect(),
+    };
+    parts.test.extend(rows.into_iter().map(|row| first + row));
+    Ok((main.append(&extra)?, parts))
+}
+
+fn fit_ends(
+    dataset: &Dataset,
+    parts: &Parts,
+    options: &FitOptions,
+    task: language::Task,
+) -> Result<Option<(Inputs, Outputs)>, DataError> {
+    let task = match task {
+        language::Task::Classify => Task::Classify,
+        language::Task::Regress => Task::Regress,
+        language::Task::Embed | language::Task::Generate => return Ok(None),
+    };
+    if options.label.is_empty() {
+        return Ok(None);
+    }
+    let outputs = fit_outputs(dataset, &parts.train, &options.label, task)?;
+    Ok(Some((fit_inputs(dataset, &parts.train, options)?, outputs)))
+}
+
+fn digest(dataset: &Dataset, parts: &Parts, spec: &DataSpec) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(dataset.digest.as_bytes());
+    for rows in [&parts.train, &parts.validate, &parts.calibrate, &parts.test] {
+        hasher.update(&(rows.len() as u64).to_le_bytes());
+        for &row in rows {
+            hasher.update(&(row as u64).to_le_bytes());
+        }
+    }
+    // How cells are read decides values too. Paths do not: the bytes behind them are in the dataset's digest.
+    let read = serde_json::json!([
+        spec.train.label,
+        spec.train.features,
+        spec.train.categorical,
+        spec.train.header,
+        spec.train.delimiter,
+        spec.train.missing_values,
+        spec.missing,
+        spec.scale
+    ]);
+    hasher.update(read.to_string().as_bytes());
+    hasher.finalize().to_hex().to_string()
+}
