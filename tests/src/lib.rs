@@ -79,3 +79,21 @@ pub fn outcome(output: &Output, scratch: &Scratch) -> String {
     let place = scratch.directory.path().display().to_string();
     format!("exit code: {}\n----- stderr\n{}", output.status.code().unwrap_or(-1), stderr.replace(&place, "[scratch]"))
 }
+
+/// Where the recipes of `tests/bad` find data: the shipped tables and their own files.
+pub fn bad_arguments() -> [&'static str; 4] {
+    ["--root", "recipes", "--root", "tests/bad/files"]
+}
+
+/// The recipes that ship, sorted by name.
+///
+/// # Panics
+/// When the folder cannot be read.
+#[allow(clippy::expect_used, reason = "test support: without recipes there is nothing to test")]
+pub fn recipes() -> Vec<PathBuf> {
+    let folder = std::fs::read_dir(workspace().join("recipes")).expect("the folder recipes");
+    let mut paths: Vec<PathBuf> = folder.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
+    paths.retain(|path| path.extension().is_some_and(|ending| ending == "yaml"));
+    paths.sort();
+    paths
+}
