@@ -2,7 +2,7 @@
 
 use super::{ColumnEncoding, Encoding, Matrix};
 use crate::error::{ModelError, Result};
-use crate::table::{Column, Table, Values};
+use crate::table::{Column, Table, Values, number_name};
 
 /// The encoded matrix: every column's numbers side by side.
 pub(super) fn encode(columns: &[ColumnEncoding], table: &Table) -> Result<Matrix> {
@@ -49,7 +49,7 @@ fn fill<'a>(encoding: &ColumnEncoding, column: &Column, rows: &mut dyn Iterator<
             one_hot(column, categories, fill.as_deref(), &mut cells.iter().map(|cell| cell.clone()), rows)
         }
         (Encoding::Category { categories, fill }, Values::Number(cells)) => {
-            let cells = &mut cells.iter().map(|cell| cell.map(|number| number.to_string()));
+            let cells = &mut cells.iter().map(|cell| cell.map(number_name));
             one_hot(column, categories, fill.as_deref(), cells, rows)
         }
         (Encoding::Vector { width }, Values::Vector { width: found, data }) if width == found => {
