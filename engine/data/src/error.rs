@@ -35,7 +35,7 @@ pub enum DataError {
         path: PathBuf,
     },
     /// The ending names no format that is read.
-    #[error("`{}` has an ending that names no data format; read are {}", path.display(), known.join(", "))]
+    #[error("`{}` has an ending that names no data format", path.display())]
     UnknownFormat {
         /// The file.
         path: PathBuf,
@@ -139,10 +139,12 @@ pub enum DataError {
         known: Vec<String>,
     },
     /// Too few rows of a class to give every part some.
-    #[error("class {class} has {found} {}, expected at least {needed} to keep its share in every part", rows(*.found))]
+    #[error("class {} has {found} {}, expected at least {needed} to keep its share in every part", class_name(*.class, name), rows(*.found))]
     SmallClass {
-        /// The class: `number 3` where only numbers are known, else its name in backticks.
-        class: String,
+        /// The class's number.
+        class: u32,
+        /// The class's name, where it is known.
+        name: Option<String>,
         /// Its rows.
         found: usize,
         /// The fewest that can be divided.
@@ -160,9 +162,23 @@ pub enum DataError {
 }
 
 impl DataError {
+    /// The same error with the class's name in it instead of its number.
+    #[must_use]
+    pub fn with_class_names(self, labels: &[String]) -> Self {
+        match self {
+            DataError::SmallClass { class, found, needed, .. } => {
+                DataError::SmallClass { class, name: labels.get(class as usize).cloned(), found, needed }
+            }
+            other => other,
+        }
+    }
+
     /// What to do about it, where that can be said in general.
     pub fn help(&self) -> Option<String> {
         Some(match self {
+            DataError::UnknownFormat { known, .. } => {
+                format!("read are {}; each but .parquet and .npz may be packed with .gz", known.join(", "))
+            }
             DataError::MissingColumn { known, .. } => format!("the columns are {}", listed(known)),
             DataError::UnknownClass { known, .. } => format!("the classes are {}", listed(known)),
             DataError::MissingCells { .. } => {
@@ -191,6 +207,10 @@ fn listed(names: &[String]) -> String {
         0 => shown.join(", "),
         more => format!("{} and {more} more", shown.join(", ")),
     }
+}
+
+fn class_name(class: u32, name: &Option<String>) -> String {
+    name.as_ref().map_or_else(|| format!("number {class}"), |name| format!("`{name}`"))
 }
 
 fn more_rows(count: usize) -> String {

@@ -124,7 +124,7 @@ pub fn fit_inputs(dataset: &Dataset, train: &[usize], options: &FitOptions) -> R
     encode::check_cells(dataset, &features, &options.checked_rows(dataset)?, options)?;
     let table = dataset.table(&features, train)?;
     let columns = encode::encodings(&table, options)?;
-    let width = encode::width(&columns);
+    let width = encode::encoded_width(&columns);
     let shape = match dataset.image {
         Some(image) if encode::is_image(&columns, image) => image.to_vec(),
         _ => vec![width],

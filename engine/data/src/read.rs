@@ -10,6 +10,11 @@ mod parquet;
 mod source;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use arrow::datatypes::{Field, Schema};
+use arrow::record_batch::RecordBatch;
 
 use crate::cells::{NamedColumn, batch};
 use crate::dataset::{Dataset, digest_of};
@@ -49,7 +54,7 @@ enum Format {
 }
 
 /// The endings that are read, for messages.
-const ENDINGS: [&str; 10] = [
+const ENDINGS: [&str; 9] = [
     ".csv",
     ".tsv",
     ".jsonl",
@@ -58,8 +63,7 @@ const ENDINGS: [&str; 10] = [
     ".npy",
     ".npz",
     ".idx",
-    "-ubyte",
-    "and .gz after any but .parquet and .npz",
+    "-ubyte (IDX, as in train-images-idx3-ubyte)",
 ];
 
 impl Format {
@@ -88,7 +92,7 @@ impl Format {
             "parquet" if !packed => Ok(Format::Parquet),
             "npz" if !packed => Ok(Format::Npz),
             "idx" => Ok(Format::Idx),
-            _ if name.ends_with("-ubyte") || name.contains("-idx") => Ok(Format::Idx),
+            _ if name.ends_with("-ubyte") => Ok(Format::Idx),
             _ => Err(DataError::UnknownFormat { path: path.to_owned(), known: ENDINGS.to_vec() }),
         }
     }
@@ -107,7 +111,7 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<Dataset> {
     let format = Format::of(path)?;
     let dataset = read_format(path, format, options)?;
     match &options.labels {
-        Some(labels) => join_labels(dataset, format, labels, options),
+        Some(labels) => join_labels(dataset, labels, options),
         None => Ok(dataset),
     }
 }
@@ -144,9 +148,13 @@ fn guarded(read: impl FnOnce() -> Result<Found, String>) -> Result<Found, String
         .unwrap_or_else(|_| Err("is damaged: its contents contradict each other".to_owned()))
 }
 
+/// The name of the joined column.
+const LABEL: &str = "label";
+
 /// Joins the one column of a labels file as column `label`.
-fn join_labels(features: Dataset, format: Format, path: &Path, options: &ReadOptions) -> Result<Dataset> {
-    let labels = read_format(path, Format::of(path)?, options)?;
+fn join_labels(features: Dataset, path: &Path, options: &ReadOptions) -> Result<Dataset> {
+    let format = Format::of(path)?;
+    let labels = read_format(path, format, options)?;
     if labels.rows() != features.rows() {
         return Err(DataError::RowCounts {
             path: path.to_owned(),
@@ -155,7 +163,7 @@ fn join_labels(features: Dataset, format: Format, path: &Path, options: &ReadOpt
             expected: features.rows(),
         });
     }
-    let (1, Some(column)) = (labels.batch.num_columns(), labels.batch.columns().first()) else {
+    let [column] = labels.batch.columns() else {
         let reason = format!("has {} columns, expected one column of labels", labels.batch.num_columns());
         return Err(DataError::Malformed { path: path.to_owned(), format: format.name(), reason });
     };
@@ -163,27 +171,20 @@ fn join_labels(features: Dataset, format: Format, path: &Path, options: &ReadOpt
         let reason = "is in the features file already, and would be joined from the labels file".to_owned();
         return Err(DataError::Cell { column: LABEL.to_owned(), reason });
     }
-    let batch = with_column(&features, column)?;
-    let digest = digest_of(&[&features.digest, &labels.digest]);
-    Ok(Dataset { batch, image: features.image, paths: vec_of(features.paths, path), digest })
+    Ok(Dataset {
+        batch: with_label(&features.batch, column)?,
+        image: features.image,
+        digest: digest_of(&[&features.digest, &labels.digest]),
+        paths: features.paths.into_iter().chain(labels.paths).collect(),
+    })
 }
 
-/// The name of the joined column.
-const LABEL: &str = "label";
-
-fn with_column(features: &Dataset, column: &arrow::array::ArrayRef) -> Result<arrow::record_batch::RecordBatch> {
-    use arrow::datatypes::{Field, Schema};
-    use std::sync::Arc;
-    let schema = features.batch.schema();
+/// The batch with one more column.
+fn with_label(features: &RecordBatch, column: &ArrayRef) -> Result<RecordBatch> {
     let label = Arc::new(Field::new(LABEL, column.data_type().clone(), true));
-    let fields: Vec<_> = schema.fields().iter().cloned().chain([label]).collect();
-    let arrays = features.batch.columns().iter().cloned().chain([Arc::clone(column)]).collect();
-    Ok(arrow::record_batch::RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
-}
-
-fn vec_of(mut paths: Vec<PathBuf>, path: &Path) -> Vec<PathBuf> {
-    paths.push(path.to_owned());
-    paths
+    let fields: Vec<_> = features.schema().fields().iter().cloned().chain([label]).collect();
+    let arrays = features.columns().iter().cloned().chain([Arc::clone(column)]).collect();
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
 }
 
 #[cfg(test)]

@@ -186,7 +186,7 @@ fn deal(groups: &[(u32, Vec<usize>)], fractions: &[f64], stratify: bool) -> Resu
         let none_to_train = fractions.first().is_some_and(|&train| train > 0.0) && counts.first() == Some(&0);
         if stratify && (rows.len() < asked || none_to_train) {
             let needed = smallest_class(fractions);
-            return Err(DataError::SmallClass { class: format!("number {class}"), found: rows.len(), needed });
+            return Err(DataError::SmallClass { class: *class, name: None, found: rows.len(), needed });
         }
         let mut rest = rows.as_slice();
         for (part, count) in parts.iter_mut().zip(counts) {

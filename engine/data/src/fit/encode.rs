@@ -150,17 +150,8 @@ fn nothing_present(name: &str) -> DataError {
 }
 
 /// Numbers in a row of the encoded matrix.
-pub(super) fn width(columns: &[ColumnEncoding]) -> usize {
-    columns.iter().map(|column| encoded_width(&column.encoding)).sum()
-}
-
-/// Numbers that a cell becomes.
-pub(super) fn encoded_width(encoding: &Encoding) -> usize {
-    match encoding {
-        Encoding::Number { .. } => 1,
-        Encoding::Category { categories, .. } => categories.len(),
-        Encoding::Vector { width } => *width,
-    }
+pub(super) fn encoded_width(columns: &[ColumnEncoding]) -> usize {
+    columns.iter().map(|column| column.encoding.width()).sum()
 }
 
 /// Whether the features are one image: a vector of its pixels, or a number for each of them.
@@ -168,7 +159,7 @@ pub(super) fn is_image(columns: &[ColumnEncoding], image: [usize; 3]) -> bool {
     let pixels = image.iter().product::<usize>();
     let numbers = || columns.iter().all(|column| matches!(column.encoding, Encoding::Number { .. }));
     let vector = || matches!(columns, [ColumnEncoding { encoding: Encoding::Vector { .. }, .. }]);
-    width(columns) == pixels && (vector() || numbers())
+    encoded_width(columns) == pixels && (vector() || numbers())
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@ use paring_model::inputs::{Encoding, Matrix};
 use paring_model::{InputStep, Inputs, Table};
 
 use super::Scaling;
-use super::encode::encoded_width;
 use crate::error::Result;
 
 /// The scaling step for inputs that encode only; none where nothing is scaled.
@@ -17,7 +16,7 @@ pub(super) fn fit_scale(inputs: &Inputs, table: &Table, scaling: Scaling) -> Res
     let mut scale = Vec::with_capacity(matrix.columns);
     for column in &inputs.columns {
         let start = mean.len();
-        let width = encoded_width(&column.encoding);
+        let width = column.encoding.width();
         match column.encoding {
             Encoding::Category { .. } => push(&mut mean, &mut scale, width, (0.0, 1.0)),
             // The pixels of an image belong together.
