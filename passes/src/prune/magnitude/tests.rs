@@ -42,7 +42,7 @@ fn globally_the_smallest_of_all_targets_go() {
 
 #[test]
 fn per_site_each_target_loses_its_share() {
-    let parameters = json!({"sparsity": "50%", "scope": "per_site"});
+    let parameters = json!({"sparsity": 0.5, "scope": "per_site"});
     let outcome = Bench::empty().run::<Magnitude>(&parameters, &model()).unwrap();
     assert_eq!(numbers(&outcome.model, "layers.0.weight"), [0.0, 0.0, 0.3, -0.4]);
     assert_eq!(numbers(&outcome.model, "head.weight"), [5.0, 0.0, 0.0, 6.0]);
