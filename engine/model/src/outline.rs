@@ -62,6 +62,11 @@ impl WeightOutline {
             WeightOutline::Dense { shape, .. } | WeightOutline::Quantized { shape, .. } => shape,
         }
     }
+
+    /// Bytes that it takes in a weights file, with scales, zero points and the word that says its shape.
+    pub fn size(&self) -> u64 {
+        storage::parts("", self).iter().fold(0, |sum, tensor| sum.saturating_add(tensor.size()))
+    }
 }
 
 impl Outline {

@@ -49,7 +49,7 @@ pub(crate) struct Stored {
 
 impl Stored {
     /// Its bytes.
-    fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         let numbers = self.shape.iter().fold(1_u64, |product, &length| product.saturating_mul(length as u64));
         numbers.saturating_mul(self.dtype.bitsize() as u64).div_ceil(8)
     }
