@@ -163,6 +163,13 @@ pub(crate) fn built(hidden: &[usize], inputs: Inputs, outputs: Outputs) -> Check
     families::initialize(&spec(hidden), &inputs, &outputs, &mut fill).unwrap()
 }
 
+/// Bytes of a model's weights file.
+pub(crate) fn saved_size(model: &Checkpoint) -> u64 {
+    let directory = tempfile::tempdir().unwrap();
+    model.save(directory.path()).unwrap();
+    std::fs::metadata(directory.path().join("model.safetensors")).unwrap().len()
+}
+
 /// A tensor of rows.
 pub(crate) fn matrix(rows: &[&[f32]]) -> Tensor {
     let data: Vec<f32> = rows.iter().flat_map(|row| row.iter().copied()).collect();

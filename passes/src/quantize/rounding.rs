@@ -31,7 +31,7 @@ pub(crate) fn plan(cx: &PlanCx<'_>, scheme: WeightScheme, activation: bool) -> R
     Ok(effect)
 }
 
-/// A site's weight in integers, and the figures of its receipt.
+/// A site's weight in integers, and the figures of its receipt. `activation`: inputs will be too.
 ///
 /// # Errors
 /// When the weight cannot be read or does not fit the scheme.
@@ -39,6 +39,7 @@ pub(crate) fn round(
     model: &Checkpoint,
     site: &Site,
     scheme: WeightScheme,
+    activation: bool,
 ) -> Result<(QuantizedWeight, IndexMap<String, f64>), PassError> {
     let weight = FloatWeight::read(model, site)?;
     let chosen = scales::choose(&weight.numbers, weight.inputs(), scheme);
@@ -47,18 +48,17 @@ pub(crate) fn round(
     let restored = rounded.dequantize()?.flatten_all()?.to_vec1::<f32>()?;
     let difference = Difference::between(&weight.numbers, &restored);
     let figures = [
-        ("bits_per_weight", bits_per_weight(&rounded)),
+        ("bits_per_weight", bits_per_weight(&rounded, activation)),
         ("mean_squared_error", difference.mean_squared),
         ("relative_error", difference.relative),
     ];
     Ok((rounded, figures.into_iter().map(|(name, figure)| (name.to_owned(), figure)).collect()))
 }
 
-/// Bits of the integers, scales and zero points, shared out over the weights.
-fn bits_per_weight(weight: &QuantizedWeight) -> f64 {
-    let bits = f64::from(weight.scheme.bits);
-    let overhead = 32 * weight.scales.len() + usize::from(weight.scheme.bits) * weight.zero_points.len();
-    bits + overhead as f64 / weight.values.len().max(1) as f64
+/// Bits that the weight takes in a file with its scales and zero points, shared out over its numbers.
+fn bits_per_weight(weight: &QuantizedWeight, activation: bool) -> f64 {
+    let stored = WeightOutline::Quantized { shape: weight.shape.clone(), scheme: weight.scheme, activation };
+    stored.size() as f64 * 8.0 / weight.values.len().max(1) as f64
 }
 
 /// How a scheme reads in summaries and notes: "4-bit weights, asymmetric, groups of 64".

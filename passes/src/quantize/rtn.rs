@@ -135,7 +135,7 @@ impl Definition for Rtn {
         for (done, site) in cx.sites.iter().enumerate() {
             cx.check_cancelled()?;
             cx.services.progress(done, cx.sites.len(), &site.name);
-            let (weight, figures) = rounding::round(&model, site, scheme)?;
+            let (weight, figures) = rounding::round(&model, site, scheme, false)?;
             model.set_weight(&site.weight(), Weight::Quantized(weight));
             receipt.sites.insert(site.name.clone(), figures);
         }

@@ -107,7 +107,7 @@ impl Definition for StaticInt8 {
         let mut receipt = Receipt::default();
         for site in cx.sites {
             let Some(grid) = grids.get(&site.name) else { continue };
-            let (mut weight, mut figures) = rounding::round(&model, site, SCHEME)?;
+            let (mut weight, mut figures) = rounding::round(&model, site, SCHEME, true)?;
             weight.activation = Some(grid.scheme);
             model.set_weight(&site.weight(), Weight::Quantized(weight));
             figures.extend(describe(grid));

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::Rtn;
 use crate::builtin;
 use crate::effect::PlanCx;
-use crate::testing::{Bench, built, inputs, labels, matrix};
+use crate::testing::{Bench, built, inputs, labels, matrix, saved_size};
 
 /// Two inputs, two hidden neurons, two classes.
 fn model() -> Checkpoint {
@@ -76,6 +76,28 @@ fn agrees_with_compressed_tensors(
     assert_eq!(quantized(&outcome.model, "layers.0.weight").values, values);
     let found = outcome.receipt.sites["layers.0"]["mean_squared_error"];
     assert!((found / error - 1.0).abs() < 1e-4, "{found}, expected {error}");
+}
+
+#[rstest]
+#[case(json!({"bits": 8}))]
+#[case(json!({"bits": 3, "group_size": 4}))]
+#[case(json!({"bits": 4, "symmetric": false, "group_size": 8}))]
+#[case(json!({"bits": 6, "symmetric": false, "granularity": "tensor"}))]
+fn the_file_has_the_planned_size(#[case] parameters: Value) {
+    let model = built(&[16, 8], inputs(24), labels(&["a", "b"]));
+    let effect = Bench::empty().plan::<Rtn>(&parameters, &model).unwrap();
+    let outcome = Bench::empty().run::<Rtn>(&parameters, &model).unwrap();
+    assert_eq!(saved_size(&outcome.model), effect.outline.file_size());
+    assert!(effect.outline.file_size() < model.outline().file_size());
+}
+
+#[test]
+fn bits_per_weight_are_those_of_the_file() {
+    // 4 output channels of 16 inputs: 16 x 4 bits are two words, and each has a scale; the shape is two 64-bit numbers.
+    let model = built(&[4], inputs(16), labels(&["a", "b"]));
+    let outcome = Bench::empty().run::<Rtn>(&json!({"bits": 4}), &model).unwrap();
+    let expected = f64::from(4 * (2 * 32 + 32) + 2 * 64) / 64.0;
+    assert_eq!(outcome.receipt.sites["layers.0"]["bits_per_weight"], expected);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::StaticInt8;
-use crate::testing::{Bench, built, classes, inputs, labels, matrix};
+use crate::testing::{Bench, built, classes, inputs, labels, matrix, saved_size};
 
 /// `rows` rows of `width` numbers from -1 to 1, alternately of two classes.
 fn bench(rows: usize, width: usize) -> Bench {
@@ -130,6 +130,20 @@ fn the_plan_says_that_weights_and_inputs_are_integers() {
     assert_eq!(effect.notes, ["ranges of layer inputs come from 20 rows"]);
     let head = &effect.outline.weights["head.weight"];
     assert!(matches!(head, WeightOutline::Quantized { activation: true, .. }), "{head:?}");
+}
+
+#[rstest]
+#[case(mlp(), 6)]
+#[case(convnet(), 64)]
+fn the_file_has_the_planned_size_and_runs_alike(#[case] spec: Spec, #[case] width: usize) {
+    let float = random(&spec, width);
+    let effect = bench(20, width).plan::<StaticInt8>(&json!({}), &float).unwrap();
+    let outcome = bench(20, width).run::<StaticInt8>(&json!({}), &float).unwrap();
+    assert_eq!(saved_size(&outcome.model), effect.outline.file_size());
+    let directory = tempfile::tempdir().unwrap();
+    outcome.model.save(directory.path()).unwrap();
+    let opened = Checkpoint::open(directory.path()).unwrap();
+    assert_eq!(distance(&outcome.model, &opened, width), 0.0);
 }
 
 #[rstest]
