@@ -99,6 +99,12 @@ impl Outline {
         storage::file_size(&storage::layout(self))
     }
 
+    /// Bytes of all weights as stored: packed integers, scales, zero points and shapes, without the file's header and
+    /// the matrices of the inputs.
+    pub fn weight_bytes(&self) -> u64 {
+        storage::weight_bytes(&storage::layout(self))
+    }
+
     /// Numbers in all weights (packed integers count as the floats they stand for; scales do not count).
     pub fn parameters(&self) -> u64 {
         self.weights.values().map(|weight| weight.shape().iter().product::<usize>() as u64).sum()

@@ -10,7 +10,7 @@ mod write;
 
 pub(crate) use carried::carried;
 pub(crate) use file::{FileTensor, open_weights};
-pub(crate) use layout::{Part, Stored, file_size, header, layout, parts, weight_of_packed};
+pub(crate) use layout::{Part, Stored, file_size, header, layout, parts, weight_bytes, weight_of_packed};
 pub(crate) use shards::open_shards;
 pub(crate) use text::{read_json, read_object};
 pub(crate) use write::{sync_directory, write_whole};

@@ -89,6 +89,11 @@ pub(crate) fn file_size(layout: &[Stored]) -> u64 {
     layout.iter().fold(header(layout).len() as u64, |sum, tensor| sum.saturating_add(tensor.size()))
 }
 
+/// The bytes of the weights among the tensors.
+pub(crate) fn weight_bytes(layout: &[Stored]) -> u64 {
+    layout.iter().filter(|tensor| tensor.part != Part::Input).fold(0, |sum, tensor| sum.saturating_add(tensor.size()))
+}
+
 /// The tensors that hold a weight.
 pub(crate) fn parts(name: &str, weight: &WeightOutline) -> Vec<Stored> {
     match weight {
