@@ -13,7 +13,7 @@ pub(super) fn cost(name: &str, model: &Checkpoint) -> Result<f64> {
         "params" => Ok(outline.parameters() as f64),
         "macs" => Ok(outline.macs()? as f64),
         "nonzeros" => nonzeros(model),
-        "bits_per_weight" => Ok(outline.file_size() as f64 * 8.0 / outline.parameters() as f64),
+        "bits_per_weight" => Ok(outline.weight_bytes() as f64 * 8.0 / outline.parameters() as f64),
         _ => Err(TrainError::Mismatch(format!("measure `{name}` is not a cost"))),
     }
 }
