@@ -1,6 +1,7 @@
 //! `prune/neurons` on layers small enough to cut by hand.
 
 use paring_model::config::Spec;
+use paring_model::inputs::Matrix;
 use paring_model::{Checkpoint, families};
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -58,6 +59,33 @@ fn a_negative_activation_counts_as_much_as_a_positive_one() {
     model.set_tensor("layers.0.weight", matrix(&[&[0.01, 0.01], &[-1.0, -1.0]]));
     let outcome = bench().run::<Neurons>(&json!({"keep": 1, "importance": "activation"}), &model).unwrap();
     assert_eq!(numbers(&outcome.model, "layers.0.weight"), [-1.0, -1.0]);
+}
+
+#[test]
+fn neurons_that_nothing_reads_change_no_prediction() {
+    let layers = json!({"input": [1, 4, 4], "layers": [{"conv": {"channels": 3}}, {"dense": {"width": 6}}]});
+    let spec = Spec::from_parts("convnet", &layers).unwrap();
+    let mut next = 0_u32;
+    let fill = &mut |_: &str, buffer: &mut [f32]| {
+        buffer.iter_mut().for_each(|number| {
+            next = (next * 29 + 17) % 101;
+            *number = next as f32 / 101.0;
+        });
+    };
+    let mut model = families::initialize(&spec, &inputs(16), &labels(&["a", "b"]), fill).unwrap();
+    let weak = model.tensor("layers.1.weight").unwrap();
+    let scale = matrix(&[&[1.0], &[0.01], &[1.0], &[1.0], &[0.01], &[1.0]]);
+    model.set_tensor("layers.1.weight", weak.broadcast_mul(&scale).unwrap());
+    let read = matrix(&[&[0.3, 0.0, -0.2, 0.5, 0.0, 0.1], &[0.2, 0.0, 0.4, -0.1, 0.0, 0.6]]);
+    model.set_tensor("head.weight", read);
+    let effect = Bench::empty().plan::<Neurons>(&json!({"keep": 4}), &model).unwrap();
+    assert_eq!(effect.touches, ["layers.1"]);
+    let pruned = Bench::empty().run::<Neurons>(&json!({"keep": 4}), &model).unwrap().model;
+    assert_eq!(pruned.tensor("layers.1.weight").unwrap().dims(), [4, 48]);
+    let rows = Matrix { rows: 3, columns: 16, data: (0..48_u8).map(|i| f32::from(i % 7) - 3.0).collect() };
+    let outputs = |model: &Checkpoint| model.predict(&rows, 2).unwrap().to_vec2::<f32>().unwrap();
+    let pairs = outputs(&model).concat().into_iter().zip(outputs(&pruned).concat());
+    assert!(pairs.clone().all(|(was, is)| (was - is).abs() < 1e-6), "{:?}", pairs.collect::<Vec<_>>());
 }
 
 #[test]
