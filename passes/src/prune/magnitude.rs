@@ -20,32 +20,32 @@ use crate::wording::counted;
 ///
 /// # What it does
 /// Ranks weights by |w| and sets the smallest to zero: round(`sparsity` x weights) of them, halves up. Of equal weights
-/// the earlier one goes first, so the count is exact. Zeros that are there already are the smallest and count. The zeros become
-/// a mask: later training leaves them at zero, and quantization represents them exactly. Biases and norms are not
-/// pruned.
+/// the earlier one goes first, so the count is exact. Zeros that are there already are the smallest and count. The
+/// zeros become a mask: later training leaves them at zero, and quantization represents them exactly. Biases and norms
+/// are not pruned.
 ///
 /// # When to use
-/// Before fine-tuning, which recovers most of what is lost: small networks stand 30 to 70% with a few epochs after it.
-/// Prune in two or three stages with training between them for more.
+/// Before fine-tuning, which recovers most of what is lost. For more than about half of the weights, prune in two or
+/// three stages with training between them.
 ///
 /// # When not to
 /// To make a file smaller or a dense multiplication faster by itself: zeros are stored and multiplied as any other
 /// number (`prune/neurons` removes rows and columns for good). After quantization, which leaves no float weights.
 ///
 /// # Parameters
-/// Either `sparsity`, the fraction of weights that are zero afterwards, with `scope`: `global` ranks the weights of
-/// all targets together, so that layers with small weights lose more; `per_site` takes the same fraction of each. Or
+/// Either `sparsity`, the fraction of weights that are zero afterwards, with `scope`: `global` ranks the weights of all
+/// targets together, so that layers with small weights lose more; `per_site` takes the same fraction of each. Or
 /// `pattern`, such as `"2:4"`: at most 2 of each 4 consecutive inputs of an output channel are not zero, the form that
-/// sparse matrix units run. The height and width of a convolution's kernel count as inputs, as in the flattened
-/// matrix. The pattern's group must divide the inputs of every target.
+/// sparse matrix units run. The height and width of a convolution's kernel count as inputs, as in the flattened matrix.
+/// The pattern's group must divide the inputs of every target.
 ///
 /// # Cost and limits
-/// Linear in the number of weights; `global` holds all targeted weights at once, 8 bytes each. A target that would
-/// lose all its weights is refused, for nothing would pass through it. So is a run that changes no weight.
+/// Linear in the number of weights; all targeted weights are held at once, 12 bytes each. A target that would lose all
+/// its weights is refused, for nothing would pass through it. So is a run that changes no weight.
 ///
 /// # Source
 /// Han et al. 2015, "Learning both Weights and Connections for Efficient Neural Networks", section 3; Mishra et al.
-/// 2021, "Accelerating Sparse Deep Neural Networks", section 3, for patterns.
+/// 2021, "Accelerating Sparse Deep Neural Networks", for patterns.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MagnitudeParameters {
@@ -59,6 +59,9 @@ pub struct MagnitudeParameters {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pattern: Option<Pattern>,
 }
+
+/// Bytes that pruning holds for each targeted weight: before, after, and for the ranking.
+const BYTES_PER_WEIGHT: usize = 4 + 4 + 4;
 
 /// Which weights compete.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -135,7 +138,7 @@ impl Definition for Magnitude {
         for site in cx.sites {
             if let Some(WeightOutline::Dense { shape, masked, .. }) = effect.outline.weights.get_mut(&site.weight()) {
                 *masked = true;
-                effect.memory += (shape.iter().product::<usize>() * 8) as u64;
+                effect.memory += (shape.iter().product::<usize>() * BYTES_PER_WEIGHT) as u64;
             }
             effect.touches.push(site.name.clone());
         }

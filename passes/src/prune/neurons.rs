@@ -23,23 +23,23 @@ use crate::wording::counted;
 ///
 /// # What it does
 /// Scores each neuron of each targeted hidden layer and keeps the best. The row that produces a removed neuron, its
-/// bias, and the columns that read it are cut out of the tensors, and the widths in the configuration follow. Nothing is
-/// masked: the model is a smaller one of the same family. All layers are scored on the model as it comes; of equally
+/// bias, and the columns that read it are cut out of the tensors, and the widths in the configuration follow. Nothing
+/// is masked: the model is a smaller one of the same family. All layers are scored on the model as it comes; of equally
 /// important neurons the earlier stays.
 ///
 /// # When to use
 /// Where the model must be smaller and faster on any machine with no sparse kernels. Train for a few epochs after it.
 ///
 /// # When not to
-/// Where every neuron matters (a width that is small already): `prune/magnitude` takes single weights and loses less
-/// at equal counts. After quantization, which leaves no float weights. Convolution channels are not removed.
+/// Where every neuron matters (a width that is small already): `prune/magnitude` takes single weights and loses less at
+/// equal counts. After quantization, which leaves no float weights. Convolution channels are not removed.
 ///
 /// # Parameters
 /// Either `ratio`, the fraction of neurons removed from each layer (rounded to the nearest whole number), or `keep`,
 /// the number that stays in each. `importance`: `magnitude` is the sum of |w| over the weights that produce a neuron
-/// and needs no data; `activation` is its mean absolute value after the nonlinearity over `calibration_rows` rows, drawn
-/// at random from the calibration part of the data, or from the training part where there is none. `round_to` rounds
-/// widths up to a multiple, which fast kernels like (8 or 16); at least one neuron always stays.
+/// and needs no data; `activation` is its mean absolute value after the nonlinearity over `calibration_rows` rows,
+/// drawn at random from the calibration part of the data, or from the training part where there is none. `round_to`
+/// rounds widths up to a multiple, which fast kernels like (8 or 16); at least one neuron always stays.
 ///
 /// # Cost and limits
 /// One pass over the weights, and one of the calibration rows through the model for `activation`. A layer that has no

@@ -1,7 +1,8 @@
 //! Observers: how much of the range of an activation its 8-bit grid covers. Values beyond it are clipped.
 //!
-//! Source: Nagel et al. 2021, "A White Paper on Neural Network Quantization", section 3.1 (range setting): minimum and
-//! maximum, percentile, and least squared error.
+//! Source: Nagel et al. 2021, "A White Paper on Neural Network Quantization", section 3.1 (range setting):
+//! minimum and maximum, and least squared error; Wu et al. 2020, "Integer Quantization for Deep Learning Inference:
+//! Principles and Empirical Evaluation", on calibration: percentile.
 
 use paring_model::ActivationScheme;
 use schemars::JsonSchema;

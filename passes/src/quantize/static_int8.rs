@@ -20,8 +20,8 @@ use crate::wording::counted;
 /// integers.
 ///
 /// # What it does
-/// Weights become signed 8-bit integers with one scale an output channel (as `quantize/rtn` with 8 bits). The input
-/// of each layer becomes an unsigned 8-bit integer: q = round(x / scale) + zero point, clamped to 0..255, with scale =
+/// Weights become signed 8-bit integers with one scale an output channel (as `quantize/rtn` with 8 bits). The input of
+/// each layer becomes an unsigned 8-bit integer: q = round(x / scale) + zero point, clamped to 0..255, with scale =
 /// (high - low) / 255 and zero point = round(-low / scale). The range from low to high always includes zero and is
 /// fixed once, from what the calibration rows show at that layer. Sums are 32-bit integers; biases and norms stay as
 /// they are.
@@ -34,11 +34,11 @@ use crate::wording::counted;
 /// matters: `quantize/rtn` needs no data. Where single layers turn out to be sensitive, leave them out with `ignore`.
 ///
 /// # Parameters
-/// `observer` chooses the range. `minmax` covers all that was seen. `percentile` leaves out the outermost values:
-/// (100 - `percentile`) percent on each side, to 1/4096 of the range. `mse` takes the range of least squared error:
-/// first both ends shrink together in steps of one hundredth of the whole range, then the upper end alone, then the
-/// lower. `calibration_rows` are drawn at random from the calibration part of the data, or from the training part
-/// where there is none.
+/// `observer` chooses the range. `minmax` covers all that was seen. `percentile` leaves out the outermost values: (100
+/// - `percentile`) percent on each side, to 1/4096 of the range. `mse` takes the range of least squared error: first
+/// both ends shrink together in steps of one hundredth of the whole range, then the upper end alone, then the lower.
+/// `calibration_rows` are drawn at random from the calibration part of the data, or from the training part where there
+/// is none.
 ///
 /// # Cost and limits
 /// Two passes of the calibration rows through the model, one with `minmax`; 32 KiB a layer for the histogram. Fewer
@@ -48,7 +48,8 @@ use crate::wording::counted;
 /// # Source
 /// Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
 /// section 2, for the arithmetic; Nagel et al. 2021, "A White Paper on Neural Network Quantization", section 3.1, for
-/// the choice of ranges.
+/// `minmax` and `mse`; Wu et al. 2020, "Integer Quantization for Deep Learning Inference: Principles and Empirical
+/// Evaluation", on calibration, for `percentile`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StaticInt8Parameters {
