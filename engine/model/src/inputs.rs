@@ -96,6 +96,9 @@ pub struct Matrix {
     pub data: Vec<f32>,
 }
 
+/// Gives the numbers of the tensor of that name and shape.
+pub type ReadTensor<'a> = &'a mut dyn FnMut(&str, &[usize]) -> Result<Vec<f32>>;
+
 impl Encoding {
     /// How many columns of the encoded matrix it fills.
     pub fn width(&self) -> usize {
@@ -165,7 +168,7 @@ impl Inputs {
     ///
     /// # Errors
     /// What `read` cannot give.
-    pub fn restore(&mut self, read: &mut dyn FnMut(&str, &[usize]) -> Result<Vec<f32>>) -> Result<()> {
+    pub fn restore(&mut self, read: ReadTensor<'_>) -> Result<()> {
         for (index, step) in self.steps.iter_mut().enumerate() {
             if let InputStep::Project { mean, components, rows } = step {
                 *components = read(&components_name(index), &[*rows, mean.len()])?;

@@ -9,6 +9,7 @@ mod convolution;
 pub mod error;
 pub mod families;
 pub mod inputs;
+pub mod int8;
 pub mod network;
 pub mod outline;
 pub mod outputs;

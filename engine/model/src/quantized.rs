@@ -3,6 +3,8 @@
 pub(crate) mod config;
 pub(crate) mod packing;
 mod rounding;
+mod run;
+mod window;
 
 use std::ops::Range;
 

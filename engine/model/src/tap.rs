@@ -86,17 +86,6 @@ pub struct TapConv {
     pub padding: usize,
 }
 
-impl TapWeight {
-    /// The numbers to multiply with.
-    fn dense(&self) -> Result<Tensor> {
-        match self {
-            TapWeight::Dense(tensor) => Ok(tensor.clone()),
-            TapWeight::Masked { tensor, mask } => Ok(tensor.mul(mask)?),
-            TapWeight::Quantized(weight) => weight.dequantize(),
-        }
-    }
-}
-
 impl TapLinear {
     /// x [rows, in] -> [rows, out].
     ///
@@ -106,7 +95,11 @@ impl TapLinear {
         if let Some(observer) = cx.observer.as_mut() {
             observer.see(&self.name, x)?;
         }
-        let y = x.matmul(&self.weight.dense()?.t()?)?;
+        let y = match &self.weight {
+            TapWeight::Dense(tensor) => x.matmul(&tensor.t()?)?,
+            TapWeight::Masked { tensor, mask } => x.matmul(&tensor.mul(mask)?.t()?)?,
+            TapWeight::Quantized(weight) => weight.linear(&self.name, x, cx.mode)?,
+        };
         Ok(match &self.bias {
             Some(bias) => y.broadcast_add(bias)?,
             None => y,
@@ -123,7 +116,12 @@ impl TapConv {
         if let Some(observer) = cx.observer.as_mut() {
             observer.see(&self.name, x)?;
         }
-        let y = convolve(x, &self.weight.dense()?, self.stride, self.padding, cx.mode)?;
+        let convolve = |weight: &Tensor| convolve(x, weight, self.stride, self.padding, cx.mode);
+        let y = match &self.weight {
+            TapWeight::Dense(tensor) => convolve(tensor)?,
+            TapWeight::Masked { tensor, mask } => convolve(&tensor.mul(mask)?)?,
+            TapWeight::Quantized(weight) => weight.conv(&self.name, x, self.stride, self.padding, cx.mode)?,
+        };
         Ok(match &self.bias {
             Some(bias) => y.broadcast_add(&bias.reshape((1, (), 1, 1))?)?,
             None => y,

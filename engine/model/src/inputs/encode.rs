@@ -4,6 +4,9 @@ use super::{ColumnEncoding, Encoding, Matrix};
 use crate::error::{ModelError, Result};
 use crate::table::{Column, Table, Values, number_name};
 
+/// The place of a column in each row of the encoded matrix.
+type Rows<'a, 'b> = &'a mut dyn Iterator<Item = &'b mut [f32]>;
+
 /// The encoded matrix: every column's numbers side by side.
 pub(super) fn encode(columns: &[ColumnEncoding], table: &Table) -> Result<Matrix> {
     let width: usize = columns.iter().map(|column| column.encoding.width()).sum();
@@ -37,7 +40,7 @@ pub(super) fn names(column: &ColumnEncoding) -> Vec<String> {
 }
 
 /// Writes one column into its place in each row.
-fn fill<'a>(encoding: &ColumnEncoding, column: &Column, rows: &mut dyn Iterator<Item = &'a mut [f32]>) -> Result<()> {
+fn fill(encoding: &ColumnEncoding, column: &Column, rows: Rows<'_, '_>) -> Result<()> {
     match (&encoding.encoding, &column.values) {
         (Encoding::Number { fill }, Values::Number(cells)) => {
             numbers(column, cells.iter().map(|cell| Ok(*cell)), *fill, rows)
@@ -46,7 +49,7 @@ fn fill<'a>(encoding: &ColumnEncoding, column: &Column, rows: &mut dyn Iterator<
             numbers(column, cells.iter().map(|cell| cell.as_deref().map(parse).transpose()), *fill, rows)
         }
         (Encoding::Category { categories, fill }, Values::Text(cells)) => {
-            one_hot(column, categories, fill.as_deref(), &mut cells.iter().map(|cell| cell.clone()), rows)
+            one_hot(column, categories, fill.as_deref(), &mut cells.iter().cloned(), rows)
         }
         (Encoding::Category { categories, fill }, Values::Number(cells)) => {
             let cells = &mut cells.iter().map(|cell| cell.map(number_name));
@@ -59,11 +62,11 @@ fn fill<'a>(encoding: &ColumnEncoding, column: &Column, rows: &mut dyn Iterator<
     }
 }
 
-fn numbers<'a>(
+fn numbers(
     column: &Column,
     cells: impl Iterator<Item = std::result::Result<Option<f64>, String>>,
     fill: Option<f64>,
-    rows: &mut dyn Iterator<Item = &'a mut [f32]>,
+    rows: Rows<'_, '_>,
 ) -> Result<()> {
     for (index, (cell, row)) in cells.zip(rows).enumerate() {
         let number = cell.map_err(|reason| at(column, index, &reason))?.or(fill);
@@ -76,12 +79,12 @@ fn numbers<'a>(
     Ok(())
 }
 
-fn one_hot<'a>(
+fn one_hot(
     column: &Column,
     categories: &[String],
     fill: Option<&str>,
     cells: &mut dyn Iterator<Item = Option<String>>,
-    rows: &mut dyn Iterator<Item = &'a mut [f32]>,
+    rows: Rows<'_, '_>,
 ) -> Result<()> {
     for (index, (cell, row)) in cells.zip(rows).enumerate() {
         let cell = cell.or_else(|| fill.map(str::to_owned)).ok_or_else(|| at(column, index, EMPTY))?;
@@ -92,12 +95,7 @@ fn one_hot<'a>(
     Ok(())
 }
 
-fn vectors<'a>(
-    column: &Column,
-    width: usize,
-    data: &[f32],
-    rows: &mut dyn Iterator<Item = &'a mut [f32]>,
-) -> Result<()> {
+fn vectors(column: &Column, width: usize, data: &[f32], rows: Rows<'_, '_>) -> Result<()> {
     for (index, (vector, row)) in data.chunks_exact(width.max(1)).zip(rows).enumerate() {
         if let Some(place) = vector.iter().position(|number| !number.is_finite()) {
             return Err(at(column, index, &format!("number {} is not finite", place + 1)));
