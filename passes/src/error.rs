@@ -43,8 +43,17 @@ pub enum PassError {
     Data(#[from] paring_data::DataError),
     /// Training or measuring failed.
     #[error(transparent)]
-    Train(#[from] paring_train::TrainError),
+    Train(paring_train::TrainError),
     /// candle refused.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
+}
+
+impl From<paring_train::TrainError> for PassError {
+    fn from(error: paring_train::TrainError) -> Self {
+        match error {
+            paring_train::TrainError::Interrupted => PassError::Interrupted,
+            error => PassError::Train(error),
+        }
+    }
 }

@@ -9,6 +9,7 @@ pub mod fraction;
 pub mod pass;
 pub mod receipt;
 pub mod registry;
+mod training;
 mod weights;
 mod wording;
 

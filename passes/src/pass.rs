@@ -82,6 +82,11 @@ pub trait Pass: Send + Sync {
     /// JSON Schema of its parameter block; its `description` is the manual page.
     fn schema(&self) -> Value;
 
+    /// Whether a stage's `targets` and `ignore` mean anything to it. A pass that works on the whole model takes none.
+    fn takes_targets(&self) -> bool {
+        true
+    }
+
     /// Parameters to a step that can run. After this no parameter can be wrong.
     ///
     /// # Errors
@@ -115,6 +120,9 @@ pub trait Definition: Send + Sync + 'static {
 
     /// The pass as data.
     const INFO: PassInfo;
+
+    /// See [`Pass::takes_targets`].
+    const TAKES_TARGETS: bool = true;
 
     /// Problems that the JSON Schema cannot state (two fields that do not go together).
     fn check(parameters: &Self::Parameters) -> Vec<Problem> {

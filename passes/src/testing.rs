@@ -148,7 +148,7 @@ pub(crate) fn labels(names: &[&str]) -> Outputs {
 
 /// An mlp without weights.
 pub(crate) fn unbuilt(hidden: &[usize], inputs: Inputs, outputs: Outputs) -> Checkpoint {
-    Checkpoint::unbuilt(spec(hidden), inputs, outputs)
+    Checkpoint::unbuilt(mlp(hidden), inputs, outputs)
 }
 
 /// An mlp whose weights are small and all different.
@@ -160,7 +160,7 @@ pub(crate) fn built(hidden: &[usize], inputs: Inputs, outputs: Outputs) -> Check
             *number = next as f32 / 101.0;
         }
     };
-    families::initialize(&spec(hidden), &inputs, &outputs, &mut fill).unwrap()
+    families::initialize(&mlp(hidden), &inputs, &outputs, &mut fill).unwrap()
 }
 
 /// Bytes of a model's weights file.
@@ -176,6 +176,7 @@ pub(crate) fn matrix(rows: &[&[f32]]) -> Tensor {
     Tensor::from_vec(data, (rows.len(), rows[0].len()), &Device::Cpu).unwrap()
 }
 
-fn spec(hidden: &[usize]) -> Spec {
+/// Settings of an mlp.
+pub(crate) fn mlp(hidden: &[usize]) -> Spec {
     Spec::Mlp(MlpSpec { hidden: hidden.to_vec(), activation: Activation::Relu, dropout: 0.0 })
 }

@@ -1,0 +1,119 @@
+//! What passes that train share: what stands against it, the first weights of a model, and the receipt of a run.
+
+use paring_data::Part;
+use paring_model::config::Spec;
+use paring_model::{Checkpoint, Inputs, Outline, Outputs, WeightOutline, families};
+use paring_train::Stream;
+use paring_train::fit::{FitReport, FitSettings};
+use rand::RngExt as _;
+use serde_json::json;
+
+use crate::effect::PlanCx;
+use crate::error::{PassError, Problem};
+use crate::receipt::Receipt;
+
+/// What stands against training with these settings, whatever is trained.
+pub(crate) fn problems(settings: &FitSettings, cx: &PlanCx<'_>) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if cx.parts.is_none_or(|parts| parts.train.is_empty()) {
+        problems.push(Problem::new("", "needs training rows, and the recipe has none").help("give the recipe `data`"));
+    }
+    let judged = cx.parts.is_some_and(|parts| !parts.validate.is_empty() || !parts.calibrate.is_empty());
+    if settings.early_stopping.is_some() && !judged {
+        let message = "needs validation rows to know when to stop, and the recipe has none";
+        problems.push(Problem::new("/early_stopping", message).help("give `validate` a share in the data's `split`"));
+    }
+    problems
+}
+
+/// Notes for the person: which rows early stopping is judged by.
+pub(crate) fn notes(settings: &FitSettings, cx: &PlanCx<'_>) -> Vec<String> {
+    let note = settings.early_stopping.and_then(|_| cx.stand_in_note(Part::Validate));
+    note.into_iter().collect()
+}
+
+/// The first weight that is quantized, if any is.
+pub(crate) fn quantized(outline: &Outline) -> Option<&str> {
+    let is_quantized = |weight: &WeightOutline| matches!(weight, WeightOutline::Quantized { .. });
+    outline.weights.iter().find(|(_, weight)| is_quantized(weight)).map(|(name, _)| name.as_str())
+}
+
+/// Peak memory of training beyond the model itself, in bytes: a copy of the weights, their gradients and two moments
+/// of the optimizer, and the training rows.
+pub(crate) fn memory(outline: &Outline, cx: &PlanCx<'_>) -> u64 {
+    let rows = cx.parts.map_or(0, |parts| parts.train.len()) as u64;
+    let width = outline.inputs.as_ref().map_or(0, Inputs::width) as u64;
+    outline.parameters().saturating_mul(16).saturating_add(rows.saturating_mul(width).saturating_mul(4))
+}
+
+/// A model with its first weights, each tensor drawn from a stream of its own name.
+///
+/// # Errors
+/// When the settings do not fit the inputs.
+pub(crate) fn initialize(
+    spec: &Spec,
+    inputs: &Inputs,
+    outputs: &Outputs,
+    stream: &Stream,
+) -> Result<Checkpoint, PassError> {
+    let mut uniform = |name: &str, buffer: &mut [f32]| {
+        let mut rng = stream.split(name).rng();
+        buffer.iter_mut().for_each(|number| *number = rng.random());
+    };
+    Ok(families::initialize(spec, inputs, outputs, &mut uniform)?)
+}
+
+/// The receipt of a training run.
+pub(crate) fn receipt(report: &FitReport) -> Receipt {
+    let (epochs, steps) = (report.epochs, report.steps);
+    let mut summary = format!("trained for {epochs} epochs, {steps} steps");
+    if report.best_epoch != epochs {
+        summary.push_str(&format!(", and kept the weights of epoch {}", report.best_epoch));
+    }
+    let mut receipt = Receipt { summary, ..Receipt::default() };
+    let counts = [("epochs", epochs), ("steps", steps), ("best_epoch", report.best_epoch)];
+    receipt.figures.extend(counts.map(|(name, count)| (name.to_owned(), count as f64)));
+    let last = [("train_loss", report.train_loss.last()), ("validate_loss", best_validate_loss(report))];
+    for (name, loss) in last {
+        receipt.figures.extend(loss.map(|&loss| (name.to_owned(), f64::from(loss))));
+    }
+    receipt.details.insert("train_loss".to_owned(), json!(report.train_loss));
+    receipt.details.insert("validate_loss".to_owned(), json!(report.validate_loss));
+    receipt
+}
+
+/// The validation loss of the weights that were kept.
+fn best_validate_loss(report: &FitReport) -> Option<&f32> {
+    report.validate_loss.get(report.best_epoch.checked_sub(1)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use paring_train::Stream;
+    use paring_train::fit::FitReport;
+
+    use super::{initialize, receipt};
+    use crate::testing::{inputs, labels, mlp};
+
+    #[test]
+    fn first_weights_depend_on_the_stream_alone() {
+        let numbers = |seed| {
+            let model = initialize(&mlp(&[2]), &inputs(3), &labels(&["a", "b"]), &Stream::new(seed)).unwrap();
+            model.tensor("layers.0.weight").unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
+        };
+        assert_eq!(numbers(1), numbers(1));
+        assert_ne!(numbers(1), numbers(2));
+        let bound = 1.0 / 3.0_f32.sqrt();
+        assert!(numbers(1).iter().all(|number| number.abs() <= bound));
+    }
+
+    #[test]
+    fn the_receipt_tells_the_loss_of_the_weights_kept() {
+        let train_loss = vec![0.5, 0.25, 0.125];
+        let validate_loss = vec![0.5, 0.375, 0.75];
+        let receipt = receipt(&FitReport { steps: 12, epochs: 3, train_loss, validate_loss, best_epoch: 2 });
+        assert_eq!(receipt.summary, "trained for 3 epochs, 12 steps, and kept the weights of epoch 2");
+        assert_eq!(receipt.figures["train_loss"], 0.125);
+        assert_eq!(receipt.figures["validate_loss"], 0.375);
+    }
+}
