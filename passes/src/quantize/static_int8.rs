@@ -34,11 +34,11 @@ use crate::wording::counted;
 /// matters: `quantize/rtn` needs no data. Where single layers turn out to be sensitive, leave them out with `ignore`.
 ///
 /// # Parameters
-/// `observer` chooses the range. `minmax` covers all that was seen. `percentile` leaves out the outermost values: (100
-/// - `percentile`) percent on each side, to 1/4096 of the range. `mse` takes the range of least squared error: first
-/// both ends shrink together in steps of one hundredth of the whole range, then the upper end alone, then the lower.
-/// `calibration_rows` are drawn at random from the calibration part of the data, or from the training part where there
-/// is none.
+/// `observer` chooses the range. `minmax` covers all that was seen. `percentile` leaves out the outermost values on each
+/// side, 100 minus `percentile` percent of all, to 1/4096 of the range. `mse` takes the range of least squared error:
+/// first both ends shrink together in steps of one hundredth of the whole range, then the upper end alone, then the
+/// lower. `calibration_rows` are drawn at random from the calibration part of the data, or from the training part where
+/// there is none.
 ///
 /// # Cost and limits
 /// Two passes of the calibration rows through the model, one with `minmax`; 32 KiB a layer for the histogram. Fewer
