@@ -2,6 +2,37 @@
 //! units that passes work on.
 //!
 //! This crate alone is a runtime: it loads an exported directory and predicts from raw rows.
+//!
+//! ```
+//! use paring_model::{Answer, Checkpoint, Column, Table, Values};
+//!
+//! # use paring_model::inputs::{ColumnEncoding, Encoding};
+//! # use paring_model::{Inputs, Outputs, config::Spec, families};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let exported = tempfile::tempdir()?;
+//! # let directory = exported.path();
+//! # let number = |name: &str| ColumnEncoding { name: name.into(), encoding: Encoding::Number { fill: Some(1.0) } };
+//! # let inputs = Inputs { columns: vec![number("length"), number("width")], steps: vec![], shape: vec![2] };
+//! # let labels = vec!["short".to_owned(), "long".to_owned()];
+//! # let outputs = Outputs::Classify { column: "size".into(), labels };
+//! # let spec = Spec::from_parts("mlp", &serde_json::json!({ "hidden": [] }))?;
+//! # let mut built = families::initialize(&spec, &inputs, &outputs, &mut |_, _| ())?;
+//! # let tensor = |rows: [[f32; 2]; 2]| candle_core::Tensor::new(&rows, &candle_core::Device::Cpu);
+//! # built.set_tensor("head.weight", tensor([[0.0, 1.0], [1.0, 0.0]])?);
+//! # built.save(directory)?;
+//! let model = Checkpoint::open(directory)?;
+//! let length = Column { name: "length".into(), values: Values::Number(vec![Some(2.0), Some(9.0)]) };
+//! let width = Column { name: "width".into(), values: Values::Number(vec![Some(3.0), None]) };
+//! let rows = Table { columns: vec![length, width], rows: 2 };
+//!
+//! let inputs = model.inputs().ok_or("the model takes no raw rows")?;
+//! let raw = model.predict(&inputs.apply(&rows)?, 256)?;
+//! let answers = model.outputs().ok_or("the model gives no answers")?.answers(&raw)?;
+//! assert!(matches!(&answers[1], Answer::Class { label, .. } if label == "long"));
+//! # assert!(matches!(&answers[0], Answer::Class { label, .. } if label == "short"));
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod checkpoint;
 pub mod config;
