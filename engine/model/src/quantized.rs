@@ -91,7 +91,7 @@ impl WeightScheme {
             return Err(format!("it has {} bits, expected 2 to 8", self.bits));
         }
         match self.granularity {
-            Granularity::Group(size) if size == 0 || inputs % size != 0 => {
+            Granularity::Group(size) if !inputs.is_multiple_of(size) => {
                 Err(format!("groups of {size} do not divide its {inputs} inputs"))
             }
             _ => Ok(()),

@@ -96,25 +96,26 @@ impl Entry {
             ));
         }
         let Entry { shape, dtype: type_name, .. } = self;
-        match size(&shape, dtype) {
-            Some(size) if size == to - from => Ok(Place {
+        let size =
+            size(&shape, dtype).ok_or_else(|| format!("tensor `{name}` has shape {shape:?}, which is too large"))?;
+        let what = format!("tensor `{name}` of type `{type_name}` and shape {shape:?}");
+        match size {
+            (_, bits) if bits > 0 => Err(format!("{what} ends within a byte")),
+            (size, _) if size != to - from => Err(format!("{what} needs {size} bytes, but claims {}", to - from)),
+            _ => Ok(Place {
                 dtype,
                 shape: shape.into_iter().map(|length| length as usize).collect(),
                 bytes: start + from as usize..start + to as usize,
             }),
-            Some(size) => Err(format!(
-                "tensor `{name}` of type `{type_name}` and shape {shape:?} needs {size} bytes, but claims {}",
-                to - from
-            )),
-            None => Err(format!("tensor `{name}` has shape {shape:?}, which is too large")),
         }
     }
 }
 
-fn size(shape: &[u64], dtype: Dtype) -> Option<u64> {
+/// Whole bytes of a tensor, and the bits left over; `None` when no memory could hold it.
+fn size(shape: &[u64], dtype: Dtype) -> Option<(u64, u64)> {
     let numbers = shape.iter().try_fold(1_u64, |product, &length| product.checked_mul(length))?;
     let bits = numbers.checked_mul(dtype.bitsize() as u64)?;
-    (bits % 8 == 0 && shape.iter().all(|&length| length <= usize::MAX as u64)).then_some(bits / 8)
+    shape.iter().all(|&length| usize::try_from(length).is_ok()).then_some((bits / 8, bits % 8))
 }
 
 /// The type of that name: `F32`, `BF16`, ...

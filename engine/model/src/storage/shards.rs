@@ -14,11 +14,14 @@ struct Index {
     weight_map: BTreeMap<String, String>,
 }
 
+/// Tensors by name, and the names of the files they lie in.
+pub(crate) type Shards = (BTreeMap<String, FileTensor>, BTreeSet<String>);
+
 /// The tensors that an index lists, and the names of the files they lie in; `None` when there is no index.
 ///
 /// # Errors
 /// When a listed file lies outside the index's directory or is missing, or a listed tensor is not in its file.
-pub(crate) fn open_shards(index: &Path) -> Result<Option<(BTreeMap<String, FileTensor>, BTreeSet<String>)>> {
+pub(crate) fn open_shards(index: &Path) -> Result<Option<Shards>> {
     let Some(Index { weight_map }) = read_json::<Index>(index, "weight index")? else { return Ok(None) };
     let malformed = |reason| ModelError::Malformed { path: index.to_owned(), format: "weight index", reason };
     let shards: BTreeSet<String> = weight_map.values().cloned().collect();

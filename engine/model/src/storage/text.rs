@@ -43,11 +43,14 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path, format: &'static str) 
     serde_json::from_slice(&bytes).map(Some).map_err(malformed)
 }
 
+/// An object and the text it was read from.
+pub(crate) type ObjectText = (Map<String, Value>, Vec<u8>);
+
 /// The object in a JSON file, with its text; `None` when there is no file.
 ///
 /// # Errors
 /// As [`read_json`].
-pub(crate) fn read_object(path: &Path, format: &'static str) -> Result<Option<(Map<String, Value>, Vec<u8>)>> {
+pub(crate) fn read_object(path: &Path, format: &'static str) -> Result<Option<ObjectText>> {
     let Some(bytes) = read_small(path, format)? else { return Ok(None) };
     match serde_json::from_slice(&bytes) {
         Ok(Value::Object(object)) => Ok(Some((object, bytes))),
