@@ -1,5 +1,7 @@
 //! Models to disk and back: nothing is lost, sizes are as predicted, bytes depend on the model alone.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests stop where a test would")]
+
 use std::fs;
 use std::path::Path;
 
