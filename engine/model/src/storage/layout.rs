@@ -173,19 +173,22 @@ mod tests {
             shape: shape.to_vec(),
             masked: false,
         };
-        let outline = outline(&[("a\"b", dense("U8", &[3])), ("z", dense("F32", &[2, 1])), ("c", dense("F32", &[]))]);
-        let data = [("a\"b", "U8", vec![3], 3), ("z", "F32", vec![2, 1], 8), ("c", "F32", vec![], 4)];
-        let zeros = [0_u8; 8];
-        let views = data.map(|(name, dtype, shape, size)| {
-            let dtype = super::dtype_of(dtype).unwrap();
-            (name, safetensors::tensor::TensorView::new(dtype, shape, &zeros[..size]).unwrap())
-        });
-        let notes = [("format".to_owned(), "pt".to_owned())].into();
-        let stock = safetensors::serialize(views, Some(notes)).unwrap();
-        let layout = layout(&outline);
-        let header = header(&layout);
-        assert_eq!(&stock[..header.len()], header.as_slice());
-        assert_eq!(file_size(&layout), stock.len() as u64);
+        // Names of every length modulo 8, so that the padding is seen.
+        for length in 1..=8 {
+            let name = format!("a\\\"{}", "b".repeat(length));
+            let weights = [(name.as_str(), dense("U8", &[3])), ("z", dense("F32", &[2, 1])), ("c", dense("F32", &[]))];
+            let layout = layout(&outline(&weights));
+            let zeros = [0_u8; 8];
+            let views = layout.iter().map(|stored| {
+                let data = &zeros[..stored.size() as usize];
+                (&stored.name, safetensors::tensor::TensorView::new(stored.dtype, stored.shape.clone(), data).unwrap())
+            });
+            let notes = [("format".to_owned(), "pt".to_owned())].into();
+            let stock = safetensors::serialize(views, Some(notes)).unwrap();
+            let header = header(&layout);
+            assert_eq!(&stock[..header.len()], header.as_slice());
+            assert_eq!(file_size(&layout), stock.len() as u64);
+        }
     }
 
     /// 3 bits, groups of 4, with zero points: 3 x 8 values.
