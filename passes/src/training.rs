@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::effect::PlanCx;
 use crate::error::{PassError, Problem};
 use crate::receipt::Receipt;
+use crate::wording::counted;
 
 /// What stands against training with these settings, whatever is trained.
 pub(crate) fn problems(settings: &FitSettings, cx: &PlanCx<'_>) -> Vec<Problem> {
@@ -65,13 +66,12 @@ pub(crate) fn initialize(
 
 /// The receipt of a training run.
 pub(crate) fn receipt(report: &FitReport) -> Receipt {
-    let (epochs, steps) = (report.epochs, report.steps);
-    let mut summary = format!("trained for {epochs} epochs, {steps} steps");
-    if report.best_epoch != epochs {
+    let mut summary = format!("trained for {}, {}", counted(report.epochs, "epoch"), counted(report.steps, "step"));
+    if report.best_epoch != report.epochs {
         summary.push_str(&format!(", and kept the weights of epoch {}", report.best_epoch));
     }
     let mut receipt = Receipt { summary, ..Receipt::default() };
-    let counts = [("epochs", epochs), ("steps", steps), ("best_epoch", report.best_epoch)];
+    let counts = [("epochs", report.epochs), ("steps", report.steps), ("best_epoch", report.best_epoch)];
     receipt.figures.extend(counts.map(|(name, count)| (name.to_owned(), count as f64)));
     let last = [("train_loss", report.train_loss.last()), ("validate_loss", best_validate_loss(report))];
     for (name, loss) in last {
