@@ -1,4 +1,6 @@
-//! Exports: written aside, opened again by the stock loader and by Paring, compared, and only then put in place.
+//! Exports: written aside, opened again by stock loaders and by Paring, compared, and only then put in place.
+
+use std::path::Path;
 
 use candle_core::{DType, Device};
 use paring_model::Checkpoint;
@@ -17,9 +19,9 @@ pub enum ExportError {
     /// The model cannot be saved or opened again.
     #[error(transparent)]
     Model(#[from] paring_model::ModelError),
-    /// The stock loader refuses the file.
-    #[error("candle's own loader does not open the exported file: {0}")]
-    Stock(candle_core::Error),
+    /// A stock loader refuses the file.
+    #[error("a stock loader does not open the exported file: {0}")]
+    Stock(String),
     /// The reopened model says something else.
     #[error("the reopened export differs from the model by up to {0:e} on the probe rows")]
     Parity(f64),
@@ -37,8 +39,7 @@ pub fn safetensors(
 ) -> Result<ExportReport, ExportError> {
     let unfinished = output.unfinished()?;
     model.save(unfinished.path())?;
-    let file = unfinished.path().join("model.safetensors");
-    let tensors = candle_core::safetensors::load(&file, &Device::Cpu).map_err(ExportError::Stock)?;
+    let (tensors, opened_by) = open_with_stock_loaders(&unfinished.path().join("model.safetensors"))?;
     let reopened = Checkpoint::open(unfinished.path())?;
     let (parity_rows, parity_difference) = parity(model, &reopened, probe)?;
     if parity_difference != 0.0 {
@@ -50,11 +51,26 @@ pub fn safetensors(
         format: "safetensors".to_owned(),
         path: name.to_owned(),
         bytes,
-        opened_by: vec!["candle-core".to_owned(), "paring".to_owned()],
-        tensors: tensors.len(),
+        opened_by,
+        tensors,
         parity_rows,
         parity_difference,
     })
+}
+
+/// Opens the file with the reference reader, and with candle's own where that knows every storage type in it (it does
+/// not know 8-bit integers). How many tensors there are, and who opened the file.
+fn open_with_stock_loaders(file: &Path) -> Result<(usize, Vec<String>), ExportError> {
+    let refused = |error: safetensors::SafeTensorError| ExportError::Stock(error.to_string());
+    let bytes = std::fs::read(file).map_err(|error| ExportError::Stock(error.to_string()))?;
+    let read = safetensors::SafeTensors::deserialize(&bytes).map_err(refused)?;
+    let mut opened_by = vec!["paring".to_owned(), "safetensors".to_owned()];
+    if read.iter().all(|(_, tensor)| candle_core::DType::try_from(tensor.dtype()).is_ok()) {
+        candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
+            .map_err(|error| ExportError::Stock(error.to_string()))?;
+        opened_by.push("candle-core".to_owned());
+    }
+    Ok((read.len(), opened_by))
 }
 
 /// Rows compared and the largest difference; no rows where the model cannot run (a file of tensors).

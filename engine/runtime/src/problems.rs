@@ -9,7 +9,10 @@ use paring_schema::{Diagnostic, Loaded, Stage};
 /// this model.
 pub fn of_pass(code: &'static str, loaded: &Loaded, stage: &Stage, problem: &Problem) -> Diagnostic {
     let pointer = format!("{}/{}{}", stage.pointer, escape(&stage.pass), problem.pointer);
-    let message = format!("stage `{}`, pass `{}`: {}", stage.id, stage.pass, problem.message);
+    let message = match problem.pointer.rsplit('/').next().filter(|name| !name.is_empty()) {
+        Some(parameter) => format!("stage `{}`: `{parameter}` of `{}` {}", stage.id, stage.pass, problem.message),
+        None => format!("stage `{}`, pass `{}`: {}", stage.id, stage.pass, problem.message),
+    };
     let place = if problem.pointer.is_empty() { loaded.key_span(&pointer) } else { loaded.span(&pointer) };
     let diagnostic = Diagnostic::new(code, message).label(place, "");
     match &problem.help {

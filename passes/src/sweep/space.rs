@@ -68,7 +68,10 @@ impl Axis {
         }
         let (low, high) = self.ends()?;
         if !(low.is_finite() && high.is_finite() && low < high) {
-            return Some(Problem::new(pointer, format!("goes from `{low}` to `{high}`, expected the smaller end first")));
+            return Some(Problem::new(
+                pointer,
+                format!("goes from `{low}` to `{high}`, expected the smaller end first"),
+            ));
         }
         (self.scale == AxisScale::Log && low <= 0.0)
             .then(|| Problem::new(pointer, format!("starts at `{low}`, expected an end above 0 for the scale `log`")))
@@ -81,7 +84,8 @@ impl Axis {
 
     /// How many different values there are; `None` for a continuous range.
     pub(super) fn count(&self) -> Option<usize> {
-        let whole = self.int.map(|[low, high]| usize::try_from(high.abs_diff(low)).unwrap_or(usize::MAX).saturating_add(1));
+        let whole =
+            self.int.map(|[low, high]| usize::try_from(high.abs_diff(low)).unwrap_or(usize::MAX).saturating_add(1));
         self.choice.as_ref().map(Vec::len).or(whole)
     }
 

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use miette::{
-    GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode, ThemeCharacters, ThemeStyles,
+    GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, NamedSource, SourceCode, SourceSpan,
+    SpanContents, ThemeCharacters, ThemeStyles,
 };
 
 use super::{Diagnostic, Diagnostics, Label, is_unprintable};
@@ -34,12 +35,13 @@ struct Pen {
     colour: bool,
     unicode: bool,
     width: usize,
-    texts: Vec<NamedSource<String>>,
+    texts: Vec<WholeLines>,
 }
 
 impl Pen {
     fn new(colour: bool, unicode: bool, width: usize, sources: &Sources) -> Self {
-        let named = |source: &crate::source::Source| NamedSource::new(&source.name, printable(&source.text));
+        let named =
+            |source: &crate::source::Source| WholeLines(NamedSource::new(&source.name, printable(&source.text)));
         Self { colour, unicode, width, texts: sources.iter().map(named).collect() }
     }
 
@@ -68,10 +70,10 @@ impl Pen {
     fn snippet(&self, labels: &[Label]) -> String {
         let Some(first) = labels.first() else { return String::new() };
         let Some(text) = self.texts.get(first.span.source.0) else { return String::new() };
-        if labels.iter().any(|label| line_length(text.inner(), label.span.start) > LONGEST_LINE) {
-            return self.place(text, first);
+        if labels.iter().any(|label| line_length(text.0.inner(), label.span.start) > LONGEST_LINE) {
+            return self.place(&text.0, first);
         }
-        let spans = labels.iter().enumerate().map(|(index, label)| labeled_span(text.inner(), label, index == 0));
+        let spans = labels.iter().enumerate().map(|(index, label)| labeled_span(text.0.inner(), label, index == 0));
         let report = Report { text: Some(text), labels: spans.collect(), ..Report::default() };
         without_first_line(&self.draw(&report, "", usize::MAX))
     }
@@ -90,15 +92,40 @@ impl Pen {
         let styles = if self.colour { ThemeStyles::ansi() } else { ThemeStyles::none() };
         let handler = GraphicalReportHandler::new_themed(GraphicalTheme { characters, styles })
             .without_syntax_highlighting()
-            .with_context_lines(0)
+            .with_context_lines(1)
             .with_wrap_lines(width != usize::MAX)
             .with_break_words(false)
             .with_width(width);
         let mut out = String::new();
         // Writing to a string cannot fail, and every label lies inside its text.
         let _ = handler.render_report(&mut out, report);
-        let lines = out.lines().map(|line| line.strip_prefix("  ").unwrap_or(line).trim_end());
-        lines.flat_map(|line| [line, "\n"]).collect()
+        let indent = |line: &str| line.len() - line.trim_start_matches(' ').len();
+        let margin = out.lines().filter(|line| !line.trim().is_empty()).map(indent).min().unwrap_or(0);
+        out.lines().flat_map(|line| [line.get(margin..).unwrap_or_default().trim_end(), "\n"]).collect()
+    }
+}
+
+/// A text of which snippets show whole lines, and none that no label points into.
+#[derive(Debug)]
+struct WholeLines(NamedSource<String>);
+
+impl SourceCode for WholeLines {
+    /// Asked for context, it gives the whole lines of the span; asked for none, the span alone, whose place the snippet
+    /// names.
+    fn read_span<'a>(
+        &'a self,
+        span: &SourceSpan,
+        before: usize,
+        _after: usize,
+    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+        if before == 0 {
+            return self.0.read_span(span, 0, 0);
+        }
+        let bytes = self.0.inner().as_bytes();
+        let (first, last) = (span.offset().min(bytes.len()), (span.offset() + span.len()).min(bytes.len()));
+        let start = bytes[..first].iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        let end = bytes[last..].iter().position(|&byte| byte == b'\n').map_or(bytes.len(), |at| last + at);
+        self.0.read_span(&(start, end - start).into(), 0, 0)
     }
 }
 
@@ -106,7 +133,7 @@ impl Pen {
 #[derive(Debug, Default)]
 struct Report<'a> {
     message: String,
-    text: Option<&'a NamedSource<String>>,
+    text: Option<&'a WholeLines>,
     labels: Vec<LabeledSpan>,
     help: Option<String>,
 }
