@@ -26,10 +26,10 @@ fn grid() -> Value {
         { "type": "object", "additionalProperties": false, "required": ["choice"],
           "properties": { "choice": { "type": "array", "minItems": 1, "description": "Values." } } },
         { "type": "object", "additionalProperties": false, "required": ["range"],
-          "properties": { "range": { "$ref": "#/$defs/Range" },
+          "properties": { "range": { "$ref": "#/$defs/Range", "description": "From, to." },
                           "scale": { "enum": ["linear", "log"], "description": "How to space values." } } },
         { "type": "object", "additionalProperties": false, "required": ["int"],
-          "properties": { "int": { "$ref": "#/$defs/Range" } } },
+          "properties": { "int": { "$ref": "#/$defs/Range", "description": "From, to." } } },
     ] });
     let mut schema = block(
         json!({ "space": names(json!({ "$ref": "#/$defs/Space" })), "trials": number(json!({ "type": ["integer", "null"], "minimum": 1, "default": null })) }),

@@ -1,5 +1,44 @@
 //! Quantities with units: ratios (`0.1`, `10%`), sizes (`20MB`), durations (`5ms`).
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// A ratio as a setting of a pass: a number, or a percentage such as `10%`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, PartialOrd, Serialize)]
+pub struct Ratio(pub f64);
+
+impl<'de> Deserialize<'de> for Ratio {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Number(f64),
+            Text(String),
+        }
+        match Written::deserialize(deserializer)? {
+            Written::Number(number) => Ok(Self(number)),
+            Written::Text(text) => parse_ratio(&text).map(Self).map_err(serde::de::Error::custom),
+        }
+    }
+}
+
+/// A plain number: a percentage in a recipe has become one when a pass reads its block.
+impl JsonSchema for Ratio {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Ratio".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "number" })
+    }
+}
+
 const SIZES: [(&str, f64); 9] = [
     ("B", 1.0),
     ("kB", 1e3),

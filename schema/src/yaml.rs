@@ -117,11 +117,19 @@ fn scan_problem(error: &ScanError, offsets: &Offsets) -> Diagnostic {
             .label(span, "")
             .help("define the anchor with `&name` before its first use `*name`");
     }
+    if info.contains("recursion limit") {
+        return too_deep(span);
+    }
     let problem = Diagnostic::new("Y004", format!("this is not YAML: {}", plain_words(info))).label(span, "");
     match cure(info) {
         Some(help) => problem.help(help),
         None => problem,
     }
+}
+
+fn too_deep(span: Span) -> Diagnostic {
+    Diagnostic::new("Y007", format!("the recipe nests deeper than {MAX_DEPTH} levels"))
+        .label(span, "the limit is passed here")
 }
 
 /// The parser's words without its grammar names.

@@ -35,13 +35,12 @@ struct Pen {
     colour: bool,
     unicode: bool,
     width: usize,
-    texts: Vec<WholeLines>,
+    texts: Vec<Text>,
 }
 
 impl Pen {
     fn new(colour: bool, unicode: bool, width: usize, sources: &Sources) -> Self {
-        let named =
-            |source: &crate::source::Source| WholeLines(NamedSource::new(&source.name, printable(&source.text)));
+        let named = |source: &crate::source::Source| Text(NamedSource::new(&source.name, printable(&source.text)));
         Self { colour, unicode, width, texts: sources.iter().map(named).collect() }
     }
 
@@ -58,32 +57,28 @@ impl Pen {
 
     fn header(&self, problem: &Diagnostic) -> String {
         let report = Report { message: printable(&problem.message), ..Report::default() };
-        self.draw(&report, &format!("error[{}]:", problem.code), usize::MAX)
+        self.draw(&report, &format!("error[{}]:", problem.code), usize::MAX).trim_start().to_owned()
     }
 
     fn help(&self, help: &str) -> String {
         let report = Report { help: Some(printable(help)), ..Report::default() };
-        without_first_line(&self.draw(&report, "", self.width))
+        let lines = without_first_line(&self.draw(&report, "", self.width));
+        // The mark may stand behind a colour.
+        let lines = lines.replacen("  help: ", "help: ", 1);
+        lines.lines().flat_map(|line| [line.strip_prefix("  ").unwrap_or(line), "\n"]).collect()
     }
 
     /// The lines of one source that the labels point into.
     fn snippet(&self, labels: &[Label]) -> String {
         let Some(first) = labels.first() else { return String::new() };
         let Some(text) = self.texts.get(first.span.source.0) else { return String::new() };
-        if labels.iter().any(|label| line_length(text.0.inner(), label.span.start) > LONGEST_LINE) {
-            return self.place(&text.0, first);
+        let words = text.0.inner();
+        if labels.iter().any(|label| line_length(words, label.span.start) > LONGEST_LINE) {
+            return place(&text.0, first);
         }
-        let spans = labels.iter().enumerate().map(|(index, label)| labeled_span(text.0.inner(), label, index == 0));
+        let spans = labels.iter().enumerate().map(|(index, label)| labeled_span(words, label, index == 0));
         let report = Report { text: Some(text), labels: spans.collect(), ..Report::default() };
         without_first_line(&self.draw(&report, "", usize::MAX))
-    }
-
-    /// Where a label is, for a line too long to show.
-    fn place(&self, text: &NamedSource<String>, label: &Label) -> String {
-        let mut sources = Sources::default();
-        let id = sources.add(text.name(), text.inner().as_str());
-        let (line, column) = sources.line_column(id, label.span.start);
-        format!("  at {}:{line}:{column} {}\n", text.name(), printable(&label.text))
     }
 
     fn draw(&self, report: &Report<'_>, mark: &str, width: usize) -> String {
@@ -99,33 +94,29 @@ impl Pen {
         let mut out = String::new();
         // Writing to a string cannot fail, and every label lies inside its text.
         let _ = handler.render_report(&mut out, report);
-        let indent = |line: &str| line.len() - line.trim_start_matches(' ').len();
-        let margin = out.lines().filter(|line| !line.trim().is_empty()).map(indent).min().unwrap_or(0);
-        out.lines().flat_map(|line| [line.get(margin..).unwrap_or_default().trim_end(), "\n"]).collect()
+        out.lines().flat_map(|line| [line.trim_end(), "\n"]).collect()
     }
 }
 
-/// A text of which snippets show whole lines, and none that no label points into.
+/// A source that shows the lines of a span and none around them.
 #[derive(Debug)]
-struct WholeLines(NamedSource<String>);
+struct Text(NamedSource<String>);
 
-impl SourceCode for WholeLines {
-    /// Asked for context, it gives the whole lines of the span; asked for none, the span alone, whose place the snippet
-    /// names.
+impl SourceCode for Text {
     fn read_span<'a>(
         &'a self,
         span: &SourceSpan,
-        before: usize,
-        _after: usize,
+        lines_before: usize,
+        lines_after: usize,
     ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
-        if before == 0 {
+        if lines_before == 0 && lines_after == 0 {
             return self.0.read_span(span, 0, 0);
         }
-        let bytes = self.0.inner().as_bytes();
-        let (first, last) = (span.offset().min(bytes.len()), (span.offset() + span.len()).min(bytes.len()));
-        let start = bytes[..first].iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-        let end = bytes[last..].iter().position(|&byte| byte == b'\n').map_or(bytes.len(), |at| last + at);
-        self.0.read_span(&(start, end - start).into(), 0, 0)
+        let (start, end) = (span.offset(), span.offset() + span.len());
+        let text = self.0.inner();
+        let from = text.get(..start).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
+        let to = text.get(end..).and_then(|after| after.find('\n')).map_or(text.len(), |at| end + at);
+        self.0.read_span(&(from, to - from).into(), 0, 0)
     }
 }
 
@@ -133,7 +124,7 @@ impl SourceCode for WholeLines {
 #[derive(Debug, Default)]
 struct Report<'a> {
     message: String,
-    text: Option<&'a WholeLines>,
+    text: Option<&'a Text>,
     labels: Vec<LabeledSpan>,
     help: Option<String>,
 }
@@ -158,6 +149,14 @@ impl miette::Diagnostic for Report<'_> {
     fn help(&self) -> Option<Box<dyn fmt::Display + '_>> {
         self.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
     }
+}
+
+/// Where a label is, for a line too long to show.
+fn place(text: &NamedSource<String>, label: &Label) -> String {
+    let mut sources = Sources::default();
+    let id = sources.add(text.name(), text.inner().as_str());
+    let (line, column) = sources.line_column(id, label.span.start);
+    format!("  at {}:{line}:{column} {}", text.name(), printable(&label.text)).trim_end().to_owned() + "\n"
 }
 
 /// Labels in runs of one source each; the source of the first label comes first.

@@ -31,7 +31,22 @@ fn two_places_of_one_file_stand_in_one_snippet() {
             .label(span_of(sources, "quantize/rtn"), "weights become int8 here")
             .help("move stage `sparsify` before stage `int8`")
     });
-    insta::assert_snapshot!(render(&diagnostics, false, false, 100), @"");
+    insta::assert_snapshot!(render(&diagnostics, false, false, 100), @r###"
+    error[P007]: pass `prune/magnitude` needs float weights, but stage `int8` leaves them quantized
+       ,-[recipes/tiny.yaml:4:5]
+     4 |   - quantize/rtn: { bits: 8 }
+       :     ^^^^^^|^^^^^
+       :           `-- weights become int8 here
+       `----
+       ,-[recipes/tiny.yaml:8:5]
+     8 |   - prune/magnitude: { sparsity: 0.5 }
+       :     ^^^^^^^|^^^^^^^
+       :            `-- needs f16, bf16 or f32
+       `----
+    help: move stage `sparsify` before stage `int8`
+
+    error: 1 problem in recipes/tiny.yaml
+    "###);
 }
 
 #[test]
@@ -41,7 +56,20 @@ fn two_files_give_two_snippets() {
             .label(span_of(sources, "bits: 8"), "")
             .label(span_of(sources, "bits=8"), "given here")
     });
-    insta::assert_snapshot!(render(&diagnostics, false, true, 100), @"");
+    insta::assert_snapshot!(render(&diagnostics, false, true, 100), @r###"
+    error[R004]: `bits` is 8
+       ╭─[recipes/tiny.yaml:4:21]
+     4 │   - quantize/rtn: { bits: 8 }
+       ·                     ───────
+       ╰────
+       ╭─[--set:1:1]
+     1 │ bits=8
+       · ───┬──
+       ·    ╰── given here
+       ╰────
+
+    error: 1 problem in recipes/tiny.yaml
+    "###);
 }
 
 #[test]
@@ -50,7 +78,13 @@ fn a_problem_without_a_place_is_a_header_and_a_cure() {
         Diagnostic::new("Y001", "`a.yaml` cannot be read: there is no such file")
             .help("a help that is long enough to be wrapped")
     });
-    insta::assert_snapshot!(render(&diagnostics, false, true, 30), @"");
+    insta::assert_snapshot!(render(&diagnostics, false, true, 30), @r###"
+    error[Y001]: `a.yaml` cannot be read: there is no such file
+    help: a help that is long
+          enough to be wrapped
+
+    error: 1 problem in recipes/tiny.yaml
+    "###);
 }
 
 #[test]
@@ -81,13 +115,31 @@ fn a_very_long_line_is_named_and_not_shown() {
     let id = sources.add("a.yaml", format!("a: 1\nb: {}", "x".repeat(1000)));
     let problem = Diagnostic::new("R004", "wrong").label(Span { source: id, start: 8, end: 1008 }, "");
     let rendered = render(&Diagnostics { sources, list: vec![problem] }, false, true, 100);
-    assert_eq!(rendered, "error[R004]: wrong\n  at a.yaml:2:4 \n\nerror: 1 problem in a.yaml\n");
+    assert_eq!(rendered, "error[R004]: wrong\n  at a.yaml:2:4\n\nerror: 1 problem in a.yaml\n");
 }
 
 #[test]
 fn data_form_has_lines_and_columns() {
     let diagnostics = one(|sources| Diagnostic::new("R004", "wrong").label(span_of(sources, "tiny"), "here"));
-    insta::assert_json_snapshot!(to_json(&diagnostics), @"");
+    insta::assert_json_snapshot!(to_json(&diagnostics), @r###"
+    [
+      {
+        "code": "R004",
+        "message": "wrong",
+        "labels": [
+          {
+            "file": "recipes/tiny.yaml",
+            "line": 2,
+            "column": 7,
+            "end_line": 2,
+            "end_column": 11,
+            "text": "here"
+          }
+        ],
+        "help": null
+      }
+    ]
+    "###);
 }
 
 #[test]

@@ -76,7 +76,7 @@ pub(crate) struct StageShape {
     #[schemars(extend("examples" = [{ "accuracy": { "max_drop": 0.02 } }]))]
     require: Option<Gates>,
     /// Stages that a sweep runs in each trial. The names in its `space` are variables here.
-    #[schemars(length(min = 1), extend("examples" = [[{ "train/fit": { "learning_rate": "$lr" } }]]))]
+    #[schemars(extend("examples" = [[{ "train/fit": { "learning_rate": "$lr" } }]]))]
     stages: Option<Vec<Stage>>,
 }
 

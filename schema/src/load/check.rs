@@ -113,6 +113,9 @@ impl Places<'_> {
         let origin = self.origins.iter().find_map(|origins| origins.get(&span));
         if let (Some(origin), Part::Value) = (origin, violation.part) {
             problem = problem.label(origin.given, format!("`${}` gets its value here", origin.name));
+            if violation.code == "R003" && violation.label.contains("whole number") && problem.help.is_none() {
+                problem = problem.help("in a `space`, `int: [1, 8]` gives whole numbers");
+            }
         }
         for (pointer, text) in &violation.also {
             let also = Violation { pointer: pointer.clone(), ..violation.clone() };

@@ -15,6 +15,7 @@ const MOST_FILES: usize = 64;
 /// Reads a recipe's bases.
 pub(super) struct Extender<'a> {
     pub inputs: &'a mut Inputs,
+    roots: Vec<PathBuf>,
     allowed: Vec<PathBuf>,
     /// Files being read, innermost last.
     stack: Vec<PathBuf>,
@@ -24,7 +25,7 @@ impl<'a> Extender<'a> {
     pub fn new(inputs: &'a mut Inputs, directory: &Path, options: &LoadOptions) -> Self {
         let roots = std::iter::once(directory).chain(options.roots.iter().map(PathBuf::as_path));
         let allowed = roots.filter_map(|root| or_here(root).canonicalize().ok()).collect();
-        Self { inputs, allowed, stack: Vec::new() }
+        Self { inputs, roots: options.roots.clone(), allowed, stack: Vec::new() }
     }
 
     /// The recipe with its bases merged in; `path` is its canonical path if it is a file.
@@ -58,7 +59,7 @@ impl<'a> Extender<'a> {
     }
 
     fn base(&mut self, written: &str, span: Span, directory: &Path) -> Option<Node> {
-        let path = directory.join(written);
+        let path = self.find(written, directory);
         let node = match self.read(&path, written, span) {
             Ok((id, canonical)) => match yaml::parse(&self.inputs.sources, id) {
                 Ok(node) if matches!(node.value, NodeValue::Map(_)) => Ok((node, canonical)),
@@ -77,6 +78,13 @@ impl<'a> Extender<'a> {
                 None
             }
         }
+    }
+
+    /// The file that a path means: beside the file that names it, or else in the first root that has it.
+    fn find(&self, written: &str, directory: &Path) -> PathBuf {
+        let beside = directory.join(written);
+        let in_roots = self.roots.iter().map(|root| root.join(written)).find(|path| path.exists());
+        if beside.exists() { beside } else { in_roots.unwrap_or(beside) }
     }
 
     fn read(&mut self, path: &Path, written: &str, span: Span) -> Result<(SourceId, PathBuf), Diagnostic> {

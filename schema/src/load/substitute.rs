@@ -10,7 +10,7 @@ use crate::diagnostic::Diagnostic;
 use crate::language::escape_text;
 use crate::node::{Entry, Node, NodeValue};
 use crate::source::Span;
-use crate::suggest::did_you_mean;
+use crate::suggest::nearest;
 
 /// Text that all substitutions of one recipe may produce, in bytes.
 const MOST_TEXT: usize = 1 << 20;
@@ -199,6 +199,9 @@ impl Substitution {
             Ok(Template::Whole(name)) => self.whole(name, span, texts).unwrap_or(as_written),
             Ok(Template::Pieces(pieces)) => text_node(&self.pieces(&pieces, span, texts), span),
             Err(misuse) => {
+                if let Misuse::Bare(name) = misuse {
+                    self.used.insert(name.to_owned());
+                }
                 self.problems.push(misused(&misuse, span));
                 self.unknown.insert(span);
                 as_written
@@ -269,8 +272,12 @@ impl Substitution {
         let help = if self.swept.contains(name) {
             format!("a sweep binds `${name}` only inside its own `stages`")
         } else {
-            did_you_mean(name, known)
-                .unwrap_or_else(|| format!("declare it under `vars`, or write `$${name}` for the text"))
+            let meant = nearest(name, known).map(str::to_owned);
+            self.used.extend(meant.clone());
+            meant.map_or_else(
+                || format!("declare it under `vars`, or write `$${name}` for the text"),
+                |meant| format!("did you mean `{meant}`?"),
+            )
         };
         let problem = Diagnostic::new("R014", format!("unknown variable `{name}`"));
         self.problems.push(problem.label(span, "no variable has this name").help(help));

@@ -79,7 +79,7 @@ impl<'a> Rules<'a> {
                 violation.help = Some("add one, such as `prune/magnitude: {}`; `paring passes` lists them".to_owned());
             }
             [] => {}
-            [pass] => self.nesting(pass, stage.contains_key("stages"), pointer),
+            [pass] => self.nesting(pass, stage.get("stages"), pointer),
             [first, second, ..] => {
                 let message = format!(
                     "the stage has {} passes, {}, expected exactly one",
@@ -94,15 +94,16 @@ impl<'a> Rules<'a> {
         }
     }
 
-    fn nesting(&mut self, pass: &str, has_stages: bool, pointer: &str) {
+    fn nesting(&mut self, pass: &str, stages: Option<&Value>, pointer: &str) {
         let Some(described) = self.catalog.passes.iter().find(|known| known.name == pass) else { return };
-        if described.nests && !has_stages {
+        let is_empty = stages.is_none_or(|stages| stages.as_array().is_some_and(Vec::is_empty));
+        if described.nests && is_empty {
             let message = format!("the pass `{pass}` runs nested stages, but the stage has no `stages`");
             let violation = self.add("R011", format!("{pointer}/{}", escape(pass)), Part::Key, message);
             violation.label = "needs `stages` beside it".to_owned();
             violation.help = Some("add `stages` with what each trial runs".to_owned());
         }
-        if !described.nests && has_stages {
+        if !described.nests && stages.is_some() {
             let message = format!("the pass `{pass}` runs no nested stages");
             let violation = self.add("R011", format!("{pointer}/stages"), Part::Key, message);
             violation.label = "only a sweep has `stages`".to_owned();

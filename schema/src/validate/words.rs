@@ -91,20 +91,16 @@ pub(super) fn pattern(pattern: &str) -> String {
 }
 
 fn range(schema: &Value) -> String {
-    let low = bound(schema, "minimum", "exclusiveMinimum");
-    let high = bound(schema, "maximum", "exclusiveMaximum");
+    let limit = |key: &str| schema.get(key).map(whole);
+    let low = limit("minimum").map(|l| (format!("{l} (inclusive)"), "of at least"));
+    let low = low.or_else(|| limit("exclusiveMinimum").map(|l| (format!("{l} (exclusive)"), "above")));
+    let high = limit("maximum").map(|h| (format!("{h} (inclusive)"), "of at most"));
+    let high = high.or_else(|| limit("exclusiveMaximum").map(|h| (format!("{h} (exclusive)"), "below")));
     match (low, high) {
-        (Some(low), Some(high)) => format!(" from {low} to {high}"),
-        (Some(low), None) => format!(" from {low} up"),
-        (None, Some(high)) => format!(" up to {high}"),
+        (Some((low, _)), Some((high, _))) => format!(" from {low} to {high}"),
+        (Some((bound, word)), None) | (None, Some((bound, word))) => format!(" {word} {bound}"),
         (None, None) => String::new(),
     }
-}
-
-fn bound(schema: &Value, inclusive: &str, exclusive: &str) -> Option<String> {
-    let number = |key: &str| schema.get(key).map(whole);
-    let inclusive = number(inclusive).map(|limit| format!("{limit} (inclusive)"));
-    inclusive.or_else(|| number(exclusive).map(|limit| format!("{limit} (exclusive)")))
 }
 
 /// `1.0` as `1`.

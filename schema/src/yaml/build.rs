@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use saphyr_parser::{Event, ScalarStyle, Tag};
 
-use super::{MAX_DEPTH, MAX_WEIGHT, Offsets, resolve_plain};
+use super::{MAX_DEPTH, MAX_WEIGHT, Offsets, resolve_plain, too_deep};
 use crate::diagnostic::Diagnostic;
 use crate::node::{Entry, Node, NodeValue};
 use crate::source::Span;
@@ -118,8 +118,7 @@ impl Builder {
         if self.stack.len() + height <= MAX_DEPTH {
             return Ok(());
         }
-        Err(Diagnostic::new("Y007", format!("the recipe nests deeper than {MAX_DEPTH} levels"))
-            .label(span, "the limit is passed here"))
+        Err(too_deep(span))
     }
 
     fn scalar(&mut self, text: &str, style: ScalarStyle, tag: Option<&Tag>, span: Span) -> serde_yaml::Value {
