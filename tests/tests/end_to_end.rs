@@ -14,7 +14,7 @@ data: { train: { path: data/digits.csv, label: digit } }
 measure: [accuracy, size, latency]
 vars: { bits: 8 }
 stages:
-  - { id: train, train/fit: { epochs: 2 } }
+  - { id: train, train/fit: { epochs: 4, learning_rate: 0.01 } }
   - { id: half, prune/neurons: { ratio: 0.5 } }
   - { id: round, quantize/rtn: { bits: $bits } }
 export: [{ safetensors: {} }]
@@ -142,7 +142,7 @@ fn a_file_where_the_output_directory_should_be_is_refused() {
 #[cfg(unix)]
 fn an_interrupt_leaves_a_clean_state_and_the_next_run_goes_on() {
     let scratch = Scratch::new();
-    let long = RECIPE.replace("epochs: 2", "epochs: 100000");
+    let long = RECIPE.replace("epochs: 4", "epochs: 100000");
     let path = recipe(&scratch, &long);
     let mut child = scratch
         .paring()

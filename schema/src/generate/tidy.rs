@@ -9,6 +9,7 @@ pub(super) fn tidy(schema: &mut Value) {
     remove_null(map);
     constants_to_enum(map);
     for_each_subschema(map, tidy);
+    describe_only_choice(map);
     if let Some(Value::Object(properties)) = map.get_mut("properties") {
         for (name, property) in properties {
             add_title(name, property);
@@ -73,6 +74,17 @@ fn constants_to_enum(map: &mut Map<String, Value>) {
     let description = map.get("description").and_then(Value::as_str).unwrap_or_default();
     let description = format!("{description}{lines}").trim_start().to_owned();
     map.insert("description".to_owned(), json!(description));
+}
+
+/// A choice of one key (`adamw: { ... }`) is described as a whole; its key is what an editor hovers over.
+fn describe_only_choice(map: &mut Map<String, Value>) {
+    let Some(description) = map.get("description").cloned() else { return };
+    let Some(Value::Object(properties)) = map.get_mut("properties") else { return };
+    if properties.len() == 1 {
+        for property in properties.values_mut().filter_map(Value::as_object_mut) {
+            property.entry("description").or_insert_with(|| description.clone());
+        }
+    }
 }
 
 fn add_title(name: &str, property: &mut Value) {

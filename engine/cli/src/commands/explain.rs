@@ -51,7 +51,7 @@ fn list(json: bool) -> CommandResult {
         let entries: Vec<_> = CODES.iter().map(|entry| json!({ "code": entry.code, "title": entry.title })).collect();
         output::json(&entries)?;
     } else {
-        for entry in CODES {
+        for entry in CODES.iter() {
             output::line(&format!("{}  {}", entry.code, entry.title))?;
         }
     }
