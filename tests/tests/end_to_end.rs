@@ -70,8 +70,14 @@ fn results_are_the_same_bytes_for_any_threads_and_any_directory() {
 }
 
 fn cached(scratch: &Scratch, recipe: &Path, extra: &[&str]) -> Vec<bool> {
-    let output =
-        scratch.paring().arg("plan").arg(recipe).args(["--root", "recipes", "--json"]).args(extra).output().unwrap();
+    let output = scratch
+        .paring()
+        .arg("plan")
+        .arg(recipe)
+        .args(["--root", "recipes", "--why", "--json"])
+        .args(extra)
+        .output()
+        .unwrap();
     succeeded(&output);
     let plan: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     plan["stages"].as_array().unwrap().iter().map(|stage| stage["cache"]["hit"] == true).collect()
