@@ -1,5 +1,12 @@
 //! Selection against scikit-learn 1.9.1, on whole tables that were standardized first (`StandardScaler`).
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests, where a failure is a panic"
+)]
+
 use std::path::Path;
 
 use indexmap::IndexMap;

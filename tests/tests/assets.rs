@@ -1,5 +1,12 @@
 //! Suites over downloaded data: `tests/assets/fetch`, then `cargo test --features paring-tests/assets --test assets`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests, where a failure is a panic"
+)]
+
 use std::path::PathBuf;
 
 use paring_data::read::{ReadOptions, read};

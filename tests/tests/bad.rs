@@ -1,5 +1,12 @@
 //! Recipes with one fault each: exit code and standard error of every one, whole, as a snapshot; and nothing left behind.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests, where a failure is a panic"
+)]
+
 use paring_tests::{Scratch, bad_arguments, outcome};
 
 #[test]

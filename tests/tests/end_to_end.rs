@@ -1,6 +1,13 @@
 //! What a run promises: the same bytes whatever the threads and the directory, a cache that works, a clean state after
 //! every ending.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests, where a failure is a panic"
+)]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,13 @@
 //! The committed JSON Schema is the one that the code generates, is valid, and explains every field.
 //! `UPDATE_SCHEMA=1 cargo test` writes it.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests, where a failure is a panic"
+)]
+
 use paring_engine::catalog::catalog;
 use paring_engine::schema::generate::{recipe_schema, undocumented};
 

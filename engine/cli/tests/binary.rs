@@ -1,6 +1,13 @@
 //! The binary starts and names itself. Being an integration test, this also makes `cargo test` build the binary that the
 //! end-to-end tests run.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests, where a failure is a panic"
+)]
+
 use std::process::Command;
 
 #[test]

@@ -31,7 +31,7 @@ fn for_model(path: &Path) -> Result<String, Diagnostic> {
     let mut text = header(path);
     let _ = writeln!(text, "model: {{ load: {} }}", quoted(&path.display().to_string()));
     match &outline.outputs {
-        Some(outputs) if matches!(outputs, paring_model::Outputs::Regress { .. }) => text.push_str("task: regress\n"),
+        Some(paring_model::Outputs::Regress { .. }) => text.push_str("task: regress\n"),
         _ => text.push_str("task: classify\n"),
     }
     text.push_str(

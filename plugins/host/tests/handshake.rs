@@ -1,5 +1,12 @@
 //! Loads real libraries: what fits is described, what does not is refused with the reason.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests, where a failure is a panic"
+)]
+
 use std::path::{Path, PathBuf};
 
 use paring_plugin_host::{PluginError, PluginLibrary};

@@ -67,10 +67,10 @@ fn identity(problem: &Diagnostic) -> (&'static str, Option<Span>, String) {
 fn copy_ratios(root: &mut Node, before: &Value, after: &Value, pointer: &str) {
     match (before, after) {
         (Value::String(_), Value::Number(_)) => {
-            if let (Some(node), Some(ratio)) = (node_mut(root, pointer), after.as_f64()) {
-                if node.as_str().is_some_and(crate::units::is_percentage) {
-                    node.value = NodeValue::Scalar(serde_yaml::Value::Number(ratio.into()));
-                }
+            if let (Some(node), Some(ratio)) = (node_mut(root, pointer), after.as_f64())
+                && node.as_str().is_some_and(crate::units::is_percentage)
+            {
+                node.value = NodeValue::Scalar(serde_yaml::Value::Number(ratio.into()));
             }
         }
         (Value::Array(before), Value::Array(after)) => {

@@ -132,12 +132,12 @@ impl<'a> Rules<'a> {
             self.unit(measure, bound, value, &format!("{pointer}/{}", escape(bound)));
         }
         let number = |key: &str| gate.get(key).and_then(quantity);
-        if let (Some(min), Some(max)) = (number("min"), number("max")) {
-            if min > max {
-                let message = format!("the gate on `{measure}` can never be met: `min` is above `max`");
-                let violation = self.add("R027", format!("{pointer}/min"), Part::Value, message);
-                violation.also.push((format!("{pointer}/max"), "below `min`".to_owned()));
-            }
+        if let (Some(min), Some(max)) = (number("min"), number("max"))
+            && min > max
+        {
+            let message = format!("the gate on `{measure}` can never be met: `min` is above `max`");
+            let violation = self.add("R027", format!("{pointer}/min"), Part::Value, message);
+            violation.also.push((format!("{pointer}/max"), "below `min`".to_owned()));
         }
     }
 
