@@ -167,11 +167,15 @@ impl Loaded {
         to_yaml(&self.root.to_json())
     }
 
-    /// The first value of every variable that a sweep binds for its nested stages, for a plan.
-    pub fn first_values(&self, stage: &Stage) -> IndexMap<String, Value> {
-        let Some(node) = self.root.pointer(&stage.pointer) else { return IndexMap::new() };
-        let first = |entry: &Entry| Some((entry.key.clone(), sweep::representative(&entry.value, 0)?.to_json()));
-        sweep::space_of(node).iter().filter_map(first).collect()
+    /// Values that stand for all that a sweep may bind, one set after the other: each choice in turn, or the ends of a
+    /// range and a value between. At least one set; at most `most`.
+    pub fn sampled_values(&self, stage: &Stage, most: usize) -> Vec<IndexMap<String, Value>> {
+        let Some(node) = self.root.pointer(&stage.pointer) else { return Vec::new() };
+        let space = sweep::space_of(node);
+        let count = space.iter().map(|entry| sweep::count(&entry.value)).max().unwrap_or(1).clamp(1, most.max(1));
+        let value =
+            |entry: &Entry, number| Some((entry.key.clone(), sweep::representative(&entry.value, number)?.to_json()));
+        (0..count).map(|number| space.iter().filter_map(|entry| value(entry, number)).collect()).collect()
     }
 
     /// The stages nested in `stage`, with the sweep's variables bound.

@@ -59,7 +59,7 @@ pub struct PlannedStage {
     pub memory: u64,
     /// Whether size and shapes are certain.
     pub exact: bool,
-    /// Nested stages, planned with the first value of every variable.
+    /// Nested stages, as planned with the first values that the sweep may bind.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stages: Vec<PlannedStage>,
     /// What the cache holds, when it was asked.

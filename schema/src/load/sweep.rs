@@ -29,7 +29,8 @@ pub(super) fn most_representatives(stages: &Node) -> usize {
     stages.items().iter().map(|stage| own(stage).max(nested(stage))).max().unwrap_or(1)
 }
 
-fn count(space: &Node) -> usize {
+/// How many representatives a variable has.
+pub(super) fn count(space: &Node) -> usize {
     match space.get("choice") {
         Some(choices) => choices.items().len(),
         None => 3,

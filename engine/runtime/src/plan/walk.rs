@@ -6,6 +6,7 @@ use paring_passes::{Effect, PlanCx};
 use paring_schema::language::Gate;
 use paring_schema::{Diagnostic, Diagnostics};
 use paring_train::measure;
+use serde_json::Value;
 
 use super::{Plan, PlannedStage};
 use crate::ledger::{Selection, select};
@@ -21,7 +22,7 @@ use crate::project::{ConfiguredStage, Project, configure};
 pub fn plan(project: &Project) -> Result<Plan, Box<Diagnostics>> {
     let mut problems = measure_problems(project);
     let before = project.model.outline();
-    let mut walk = Walk { project, outline: before.clone(), history: History::default() };
+    let mut walk = Walk { project, outline: before.clone(), history: History::default(), exact: true };
     let stages = match walk.stages(&project.checked.stages) {
         Ok(stages) => stages,
         Err(found) => {
@@ -57,6 +58,22 @@ pub(crate) struct Walk<'a> {
     pub(crate) project: &'a Project,
     pub(crate) outline: Outline,
     pub(crate) history: History,
+    /// Whether the outline is certain so far.
+    pub(crate) exact: bool,
+}
+
+/// Most sets of values that nested stages are planned with.
+const MOST_SAMPLES: usize = 64;
+
+/// Nested stages, planned.
+#[derive(Default)]
+struct Nested {
+    /// With the first set of values.
+    stages: Vec<PlannedStage>,
+    /// What they leave.
+    outline: Option<Outline>,
+    /// Every set of values leaves that.
+    exact: bool,
 }
 
 impl Walk<'_> {
@@ -66,6 +83,7 @@ impl Walk<'_> {
 
     fn stage(&mut self, configured: &ConfiguredStage) -> Result<PlannedStage, Vec<Diagnostic>> {
         let (selection, nested, effect) = self.effect(configured)?;
+        self.exact &= effect.exact;
         let planned = self.planned(configured, selection, nested, effect);
         self.history.record(&configured.stage, &self.outline, &planned.effect.outline);
         self.outline = planned.effect.outline.clone();
@@ -84,35 +102,54 @@ impl Walk<'_> {
         if !unmet.is_empty() {
             return Err(unmet);
         }
-        let (nested, after) = self.nested(configured)?;
+        let nested = self.nested(configured)?;
         let cx = PlanCx {
             outline: &self.outline,
             sites: &selection.sites,
             parts,
-            nested: after.as_ref(),
-            nested_stages: nested.len(),
+            nested: nested.outline.as_ref(),
+            nested_stages: nested.stages.len(),
             measures: &loaded.recipe.measure,
         };
         let refused = |found: Vec<paring_passes::Problem>| -> Vec<Diagnostic> {
             found.iter().map(|problem| problems::of_pass("P006", loaded, &configured.stage, problem)).collect()
         };
-        let effect = configured.step.plan(&cx).map_err(refused)?;
-        Ok((selection, nested, effect))
+        let mut effect = configured.step.plan(&cx).map_err(refused)?;
+        // What a sweep leaves is certain when whatever it may bind leaves the same.
+        effect.exact |= nested.exact;
+        Ok((selection, nested.stages, effect))
     }
 
-    /// Plans nested stages with the first value of every variable; the outline they leave.
-    fn nested(&self, configured: &ConfiguredStage) -> Result<(Vec<PlannedStage>, Option<Outline>), Vec<Diagnostic>> {
+    /// Plans nested stages with values that stand for all that the sweep may bind.
+    fn nested(&self, configured: &ConfiguredStage) -> Result<Nested, Vec<Diagnostic>> {
         if configured.stage.nested.is_empty() {
-            return Ok((Vec::new(), None));
+            return Ok(Nested::default());
         }
+        let mut found: Option<Nested> = None;
+        for bindings in self.project.loaded().sampled_values(&configured.stage, MOST_SAMPLES) {
+            let (stages, outline) = self.bound(configured, &bindings)?;
+            let exact = stages.iter().all(|stage| stage.exact);
+            match &mut found {
+                None => found = Some(Nested { stages, outline: Some(outline), exact }),
+                Some(first) => first.exact &= exact && first.outline.as_ref() == Some(&outline),
+            }
+        }
+        Ok(found.unwrap_or_default())
+    }
+
+    /// The nested stages with the sweep's variables bound, and the outline they leave.
+    fn bound(
+        &self,
+        configured: &ConfiguredStage,
+        bindings: &IndexMap<String, Value>,
+    ) -> Result<(Vec<PlannedStage>, Outline), Vec<Diagnostic>> {
         let checked = &self.project.checked;
-        let bindings = checked.loaded.first_values(&configured.stage);
-        let stages = checked.loaded.bind(&configured.stage, &bindings, &checked.catalog)?;
+        let stages = checked.loaded.bind(&configured.stage, bindings, &checked.catalog)?;
         let configured: Result<Vec<_>, _> =
             stages.iter().map(|stage| configure(&checked.loaded, &checked.registry, stage)).collect();
-        let mut walk = Walk { project: self.project, outline: self.outline.clone(), history: self.history.clone() };
+        let mut walk = Walk { outline: self.outline.clone(), history: self.history.clone(), ..*self };
         let planned = walk.stages(&configured?)?;
-        Ok((planned, Some(walk.outline)))
+        Ok((planned, walk.outline))
     }
 
     fn planned(
@@ -135,7 +172,7 @@ impl Walk<'_> {
             size,
             macs: after.config.as_ref().and_then(|_| after.macs().ok()),
             memory: inner.max(self.outline.file_size() + size + effect.memory),
-            exact: effect.exact,
+            exact: self.exact,
             stages: nested,
             cache: None,
             notes: effect.notes.clone(),
