@@ -10,6 +10,7 @@
 use std::path::PathBuf;
 
 use paring_data::read::{ReadOptions, read};
+use paring_tests::Scratch;
 
 fn asset(name: &str) -> PathBuf {
     let path = paring_tests::workspace().join("tests/assets/files").join(name);
@@ -24,4 +25,15 @@ fn fashion_mnist_reads_as_images_with_labels() {
     let data = read(&asset("fashion-mnist/t10k-images-idx3-ubyte.gz"), &options).unwrap();
     assert_eq!((data.rows(), data.image), (10_000, Some([1, 28, 28])));
     assert_eq!(data.columns(), ["features", "label"]);
+}
+
+#[test]
+fn the_fashion_mnist_recipe_meets_its_gates() {
+    asset("fashion-mnist/train-images-idx3-ubyte.gz");
+    let scratch = Scratch::new();
+    let mut command = scratch.paring();
+    command.args(["run", "recipes/fashion-mnist.yaml", "--root", "tests/assets/files"]);
+    let output = command.arg("--out").arg(scratch.path("out")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(scratch.path("out/model/model.safetensors").is_file());
 }

@@ -16,6 +16,13 @@ pub struct Terminal {
     pub width: usize,
 }
 
+/// Columns where nobody said how many there are: files and pipes need no wrapping.
+const WIDE: usize = 200;
+
+fn measured_width() -> Option<usize> {
+    terminal_size::terminal_size_of(std::io::stderr()).map(|(width, _)| usize::from(width.0))
+}
+
 impl Terminal {
     /// Looks at standard error, NO_COLOR, TERM and COLUMNS.
     pub fn detect() -> Self {
@@ -26,7 +33,7 @@ impl Terminal {
         Self {
             interactive: interactive && !dumb,
             colour: interactive && !dumb && !refused,
-            width: columns.unwrap_or(100).clamp(40, 200),
+            width: columns.or_else(measured_width).unwrap_or(WIDE).clamp(40, WIDE),
         }
     }
 
