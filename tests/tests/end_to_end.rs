@@ -190,3 +190,28 @@ fn the_binary_names_itself_and_its_commands() {
     }
     assert!(workspace().join("README.md").is_file());
 }
+
+#[test]
+fn weights_of_an_unknown_family_are_pruned_rounded_and_saved() {
+    let scratch = Scratch::new();
+    let text = "paring: 1
+name: weights-only
+model: { load: unknown.safetensors }
+task: classify
+measure: [size, nonzeros]
+stages:
+  - prune/magnitude: { sparsity: 0.5 }
+  - quantize/rtn: { bits: 4, group_size: 4 }
+export: [{ safetensors: {} }]
+";
+    let recipe = recipe(&scratch, text);
+    succeeded(&run(&scratch, &recipe, "out", "2", &["--root", "tests/bad/files"]));
+    let output = scratch.paring().arg("inspect").arg(scratch.path("out/model")).arg("--json").output().unwrap();
+    succeeded(&output);
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(found["sites"][0]["name"], "encoder.dense", "{found}");
+    assert_eq!(found["tensors"][1]["storage"], "int4 group 4", "{found}");
+    let report: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(scratch.path("out/report.json")).unwrap()).unwrap();
+    assert_eq!(report["stages"][1]["after"]["nonzeros"], 32.0, "16 of 32 weights, 8 biases and 8 of the norm are left");
+}

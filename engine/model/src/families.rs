@@ -11,6 +11,7 @@ mod mlp;
 mod rewrite;
 mod stack;
 mod survey;
+mod unknown;
 
 pub use blueprint::{blueprint, initialize};
 pub use describe::{FAMILIES, FamilyInfo, described};
@@ -27,12 +28,12 @@ use crate::tap::WeightSource;
 use crate::units::UnitGroup;
 use survey::{Known, Survey};
 
-/// Every linear and convolution of the model, in forward order; none when its family is unknown.
+/// Every linear and convolution of the model, in forward order; every matrix, by name, when its family is unknown.
 ///
 /// # Errors
 /// When the tensors do not fit the configuration.
 pub fn sites(outline: &Outline) -> Result<Vec<Site>> {
-    Ok(walk(outline)?.map(|survey| survey.sites).unwrap_or_default())
+    Ok(walk(outline)?.map_or_else(|| unknown::sites(outline), |survey| survey.sites))
 }
 
 /// Every structure that can be removed whole, in forward order; none when the family is unknown.

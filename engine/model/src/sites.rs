@@ -12,6 +12,8 @@ pub enum Role {
     Shortcut,
     /// The output layer.
     Head,
+    /// A matrix of a model whose family is unknown.
+    Unknown,
 }
 
 /// The operation at a site.

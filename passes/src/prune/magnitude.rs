@@ -104,7 +104,7 @@ impl Definition for Magnitude {
         id: "prune/magnitude",
         summary: "set the smallest weights to zero",
         version: 1,
-        needs: &[Needs::BuiltModel, Needs::FloatWeights, Needs::Family],
+        needs: &[Needs::BuiltModel, Needs::FloatWeights],
         leaves: &[Leaves::Masks],
     };
 

@@ -105,7 +105,7 @@ impl Definition for Rtn {
         id: "quantize/rtn",
         summary: "round weights to the nearest integer of 2 to 8 bits",
         version: 1,
-        needs: &[Needs::BuiltModel, Needs::FloatWeights, Needs::Family],
+        needs: &[Needs::BuiltModel, Needs::FloatWeights],
         leaves: &[Leaves::QuantizedWeights],
     };
 
