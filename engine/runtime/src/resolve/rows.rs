@@ -43,8 +43,8 @@ pub fn load_data(loaded: &Loaded, places: &Places) -> Result<Option<ProjectData>
     let wrong = |error: DataError| problems::of_data(loaded, "/data/train", &error);
     let mut notes = Vec::new();
     let kept = kept_rows(&main, &options, &mut notes).map_err(wrong)?;
-    let plan = split_plan(&spec.split, loaded.recipe.task);
     let labels = row_classes(&main, &options, loaded.recipe.task).map_err(wrong)?;
+    let plan = split_plan(&spec.split, labels.is_some());
     let chosen: Option<Vec<u32>> = labels.map(|all| kept.iter().map(|&row| all[row]).collect());
     let parts = split(kept.len(), chosen.as_deref(), &plan, loaded.recipe.seed).map_err(wrong)?.of(&kept);
     let (dataset, parts) = with_test_rows(main, extra, parts, &options).map_err(wrong)?;
@@ -75,7 +75,7 @@ fn read_file(loaded: &Loaded, places: &Places, file: &FileSpec, pointer: &str) -
 
 fn fit_options(spec: &DataSpec) -> FitOptions {
     FitOptions {
-        label: spec.train.label.clone().unwrap_or_default(),
+        label: label(&spec.train),
         features: spec.train.features.clone(),
         categorical: spec.train.categorical.clone(),
         missing: match spec.missing {
@@ -93,6 +93,11 @@ fn fit_options(spec: &DataSpec) -> FitOptions {
     }
 }
 
+/// The column of answers: as named, or that of the file of answers.
+fn label(file: &FileSpec) -> String {
+    file.label.clone().or_else(|| file.labels.as_ref().map(|_| "label".to_owned())).unwrap_or_default()
+}
+
 fn kept_rows(dataset: &Dataset, options: &FitOptions, notes: &mut Vec<String>) -> Result<Vec<usize>, DataError> {
     if options.missing != MissingPolicy::DropRows {
         return Ok((0..dataset.rows()).collect());
@@ -105,8 +110,8 @@ fn kept_rows(dataset: &Dataset, options: &FitOptions, notes: &mut Vec<String>) -
     Ok(kept)
 }
 
-fn split_plan(spec: &SplitSpec, task: language::Task) -> SplitPlan {
-    let stratify = spec.stratify.unwrap_or(task == language::Task::Classify);
+fn split_plan(spec: &SplitSpec, has_classes: bool) -> SplitPlan {
+    let stratify = spec.stratify.unwrap_or(has_classes);
     match spec.folds {
         Some(folds) => SplitPlan::Folds { folds, fold: spec.fold.unwrap_or(0), stratify },
         None => SplitPlan::Fractions {
