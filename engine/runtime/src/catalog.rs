@@ -4,7 +4,7 @@ use paring_model::families;
 use paring_passes::registry::builtin;
 use paring_passes::{Needs, Pass};
 use paring_schema::{Catalog, Described};
-use paring_train::measure::MEASURES;
+use paring_train::measure::{MEASURES, MeasureInfo};
 use serde_json::json;
 
 /// The passes a run can use.
@@ -33,7 +33,7 @@ impl Registry {
         Catalog {
             passes: self.passes.iter().map(|pass| describe_pass(pass.as_ref())).collect(),
             families: families::described().into_iter().map(describe_family).collect(),
-            measures: MEASURES.iter().map(|measure| plain(measure.name, measure.summary)).collect(),
+            measures: MEASURES.iter().map(describe_measure).collect(),
             exports: vec![Described {
                 schema: no_settings(),
                 ..plain(
@@ -59,6 +59,11 @@ fn describe_pass(pass: &dyn Pass) -> Described {
 
 fn describe_family(family: families::FamilyInfo) -> Described {
     Described { name: family.name.to_owned(), summary: family.summary.to_owned(), schema: family.schema, nests: false }
+}
+
+fn describe_measure(measure: &MeasureInfo) -> Described {
+    // Gates take no other unit.
+    Described { schema: json!({ "unit": measure.unit }), ..plain(measure.name, measure.summary) }
 }
 
 fn plain(name: &str, summary: &str) -> Described {
