@@ -61,7 +61,8 @@ impl Order<'_> {
             Needs::ValidateRows => self.rows(configured, Part::Validate),
             Needs::FlatInputs => self.images(configured),
             Needs::Family => self.unknown_family(configured),
-            Needs::NestedStages => self.no_stages(configured),
+            // The recipe language has seen to it.
+            Needs::NestedStages => None,
         }
     }
 
@@ -114,13 +115,6 @@ impl Order<'_> {
         self.outline.config.is_none().then(|| {
             self.problem(configured, "P014", "needs a model that Paring can run, but the family of this one is unknown")
                 .label(self.loaded.span("/model"), "a file of tensors")
-        })
-    }
-
-    fn no_stages(&self, configured: &ConfiguredStage) -> Option<Diagnostic> {
-        configured.stage.nested.is_empty().then(|| {
-            self.problem(configured, "P013", "runs nested stages, but has none")
-                .help("add `stages:` with at least one stage below it")
         })
     }
 }

@@ -31,7 +31,6 @@ pub fn of_data(loaded: &Loaded, pointer: &str, error: &DataError) -> Diagnostic 
     let code = match error {
         DataError::MissingColumn { .. } => "D002",
         DataError::Split(_) => "D003",
-        DataError::Cell { .. } => "D004",
         _ => "D001",
     };
     let pointer = match error {

@@ -85,10 +85,31 @@ pub fn configure(loaded: &Loaded, registry: &Registry, stage: &Stage) -> Result<
         let place = loaded.key_span(&problems::pass_key(stage));
         return Err(vec![Diagnostic::new("R010", message).label(place, "")]);
     };
-    let step = pass.configure(&stage.parameters).map_err(|found| {
-        found.iter().map(|problem| problems::of_pass("P005", loaded, stage, problem)).collect::<Vec<_>>()
-    })?;
-    Ok(ConfiguredStage { stage: stage.clone(), info: pass.info(), step })
+    let mut problems = if pass.takes_targets() { Vec::new() } else { targets(loaded, stage) };
+    match pass.configure(&stage.parameters) {
+        Ok(step) if problems.is_empty() => Ok(ConfiguredStage { stage: stage.clone(), info: pass.info(), step }),
+        Ok(_) => Err(problems),
+        Err(found) => {
+            problems.extend(found.iter().map(|problem| problems::of_pass("P005", loaded, stage, problem)));
+            Err(problems)
+        }
+    }
+}
+
+/// A problem for each selector list of a stage whose pass takes none.
+fn targets(loaded: &Loaded, stage: &Stage) -> Vec<Diagnostic> {
+    let lists = [("targets", &stage.targets), ("ignore", &stage.ignore)];
+    let written = lists.iter().filter(|(_, selectors)| !selectors.is_empty());
+    written
+        .map(|(list, _)| {
+            let message = format!(
+                "stage `{}`: pass `{}` works on the whole model, so it takes no `{list}`",
+                stage.id, stage.pass
+            );
+            let place = loaded.key_span(&format!("{}/{list}", stage.pointer));
+            Diagnostic::new("P015", message).label(place, "").help(format!("remove `{list}` from the stage"))
+        })
+        .collect()
 }
 
 impl Project {

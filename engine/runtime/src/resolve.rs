@@ -40,7 +40,7 @@ fn unbuilt(loaded: &Loaded, spec: Spec, data: Option<&ProjectData>) -> Result<Ch
     let Some((inputs, outputs)) = data.and_then(|data| data.ends.clone()) else {
         let message = "a model from nothing needs data: its input and output widths come from the rows";
         let place = loaded.span("/model");
-        return Err(Diagnostic::new("R030", message).label(place, "").help("add a `data` block with a `label`"));
+        return Err(Diagnostic::new("M002", message).label(place, "").help("add a `data` block with a `label`"));
     };
     families::blueprint(&spec, &inputs, &outputs).map_err(|error| problems::of_model(loaded, &error))?;
     Ok(Checkpoint::unbuilt(spec, inputs, outputs))

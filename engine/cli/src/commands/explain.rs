@@ -31,7 +31,7 @@ pub fn execute(arguments: &ExplainArguments) -> CommandResult {
     };
     let wanted = wanted.to_uppercase();
     let Some(entry) = CODES.iter().find(|entry| entry.code == wanted) else {
-        let problem = Diagnostic::new("R000", format!("there is no diagnostic code `{wanted}`"));
+        let problem = Diagnostic::new("E010", format!("there is no diagnostic code `{wanted}`"));
         let help = match nearest(&wanted, CODES.iter().map(|entry| entry.code)) {
             Some(near) => format!("did you mean `{near}`? `paring explain` lists all codes"),
             None => "`paring explain` lists all codes".to_owned(),

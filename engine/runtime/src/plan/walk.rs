@@ -3,7 +3,6 @@
 use indexmap::IndexMap;
 use paring_model::Outline;
 use paring_passes::{Effect, PlanCx};
-use paring_schema::language::Gate;
 use paring_schema::{Diagnostic, Diagnostics};
 use paring_train::measure;
 use serde_json::Value;
@@ -181,7 +180,7 @@ impl Walk<'_> {
     }
 }
 
-/// Measures that do not suit the task or have no rows, and gates that can never hold.
+/// Measures that do not suit the task or have no rows.
 fn measure_problems(project: &Project) -> Vec<Diagnostic> {
     let loaded = project.loaded();
     let recipe = &loaded.recipe;
@@ -199,24 +198,6 @@ fn measure_problems(project: &Project) -> Vec<Diagnostic> {
             let message = format!("measure `{name}` needs test rows, and there are none");
             let help = "give `data.split` a share for `test`, or name a file as `data.test`";
             problems.push(Diagnostic::new("P009", message).label(place, "").help(help));
-        }
-    }
-    problems.extend(gate_problems(loaded, &recipe.require, ""));
-    for stage in &recipe.stages {
-        problems.extend(gate_problems(loaded, &stage.require, &stage.pointer));
-    }
-    problems
-}
-
-fn gate_problems(loaded: &paring_schema::Loaded, gates: &IndexMap<String, Gate>, pointer: &str) -> Vec<Diagnostic> {
-    let mut problems = Vec::new();
-    for (measure, gate) in gates {
-        if let (Some(min), Some(max)) = (gate.min, gate.max)
-            && min > max
-        {
-            let place = loaded.span(&format!("{pointer}/require/{}", problems::escape(measure)));
-            let message = format!("the gate on `{measure}` can never hold: `min` {min} is larger than `max` {max}");
-            problems.push(Diagnostic::new("P011", message).label(place, ""));
         }
     }
     problems

@@ -31,7 +31,7 @@ impl Places {
             return Ok(found);
         }
         let message = format!("`{}` lies outside the directories that this recipe may read", path.display());
-        Err(Diagnostic::new("R031", message)
+        Err(Diagnostic::new("D006", message)
             .label(loaded.span(pointer), "")
             .help("allow its directory on the command line: `--root DIR`"))
     }
@@ -46,7 +46,7 @@ impl Places {
             self.directories.iter().map(|directory| format!("`{}`", directory.display())).collect();
         let message = format!("there is no file `{}`", path.display());
         let near = self.near(path).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
-        Diagnostic::new("R032", message)
+        Diagnostic::new("D005", message)
             .label(loaded.span(pointer), "")
             .help(format!("{near}relative paths are looked up in {}", looked.join(", then ")))
     }
