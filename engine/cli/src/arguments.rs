@@ -10,7 +10,7 @@ use crate::commands::{cache, check, completions, eval, explain, inspect, new, pa
 #[derive(Debug, Parser)]
 #[command(name = "paring", version, propagate_version = true, max_term_width = 100)]
 #[command(after_help = "Exit codes: 0 done; 1 a stage failed; 2 the recipe or the command line is wrong; \
-                        3 a gate was not met; 4 a plugin was refused or crashed; 130 interrupted.")]
+                        3 a gate was not met; 130 interrupted.")]
 pub struct Arguments {
     /// Log more to standard error: -v progress of stages, -vv everything. RUST_LOG overrides it.
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
