@@ -19,7 +19,7 @@ Repair the file; or say in the recipe how its cells are meant (`missing_values`,
     CodeInfo {
         code: "D002",
         title: "a column that does not exist",
-        explanation: r#"A recipe names columns as the first line of the file does. A CSV file without such a line has columns `column_0`, `column_1`, ... and says `header: false`.
+        explanation: r#"A recipe names columns as the first line of the file does. A CSV file without such a line has columns `c0`, `c1`, ... and says `header: false`.
 
 ```yaml
 train: { path: digits.csv, label: digt }

@@ -1,10 +1,11 @@
-//! Figures of scikit-learn 1.9.1 on small cases, and the edges.
+//! Figures of scikit-learn 1.9.1, SciPy 1.17.1 and NumPy 2.4.6 on small cases, and the edges.
 
 use rstest::rstest;
 
 use super::{
-    accuracy, balanced_accuracy, f1_macro, log_loss, mean_absolute_error, most_likely, r2, roc_auc,
-    roc_auc_one_vs_rest, root_mean_squared_error, softmax,
+    accuracy, balanced_accuracy, cosines, f1_macro, kl_divergence, log_loss, mean_absolute_error, most_likely,
+    negative_log_likelihood, quantile, r2, recall_at, roc_auc, roc_auc_one_vs_rest, root_mean_squared_error, same_top,
+    softmax, spearman,
 };
 
 const TRUTH: [u32; 10] = [0, 0, 0, 0, 1, 1, 2, 2, 2, 1];
@@ -65,7 +66,44 @@ fn softmax_and_the_most_likely_class() {
     assert_eq!(most_likely(&logits, 2), [1, 0]);
 }
 
+#[test]
+fn ranks_and_vectors_agree_with_scipy() {
+    let (one, other) = ([1.0, 2.0, 2.0, 4.0, 0.5, 3.0], [0.1, 0.4, 0.35, 0.4, 0.2, 0.3]);
+    assert_close(spearman(&one, &other).unwrap(), 0.6911764705882353);
+    let one = [1.0, 2.0, 3.0, 0.5, -1.0, 2.0, 0.0, 1.0, 0.0, 3.0, 0.0, -4.0];
+    let other = [1.0, 2.0, 2.5, 0.5, -1.25, 2.0, 0.0, 1.0, 1.0, 3.0, 0.0, 4.0];
+    let found = cosines(&one, &other, 3).unwrap();
+    let expected = [0.9960238411119946, 0.9956382088431249, 0.7071067811865475, -0.28];
+    for (found, expected) in found.iter().zip(expected) {
+        assert_close(*found, expected);
+    }
+    assert_close(quantile(&found, 0.01).unwrap(), -0.25038679656440355);
+    assert_close(quantile(&found, 0.0).unwrap(), -0.28);
+}
+
+#[test]
+fn recall_counts_queries_whose_own_document_is_near_enough() {
+    // Each query lies on an axis; the second query's own document is beaten by the first.
+    let queries = [1.0, 0.0, 1.0, 0.1, 0.0, 1.0];
+    let documents = [1.0, 0.0, 0.0, 1.0, 0.0, 2.0];
+    assert_close(recall_at(1, &queries, &documents, 2).unwrap(), 1.0 / 3.0);
+    assert_close(recall_at(2, &queries, &documents, 2).unwrap(), 1.0);
+}
+
+#[test]
+fn tokens_agree_with_scipy() {
+    let base = [1.0, 2.0, 0.5, 0.0, 0.0, 3.0, -1.0, 2.0, 2.0];
+    let other = [1.125, 1.5, 0.5, 0.25, 0.125, 2.0, 2.0, -1.0, 2.5];
+    assert_close(kl_divergence(&base, &other, 3).unwrap() / 3.0, 0.5145486512248199);
+    assert_close(kl_divergence(&base, &base, 3).unwrap(), 0.0);
+    assert_close(negative_log_likelihood(&base, 3, &[1, 2, 0]).unwrap() / 3.0, 1.4256758863985362);
+    assert_eq!(same_top(&base, &other, 3).unwrap(), 2);
+    assert_close(negative_log_likelihood(&[1e4, 0.0], 2, &[1]).unwrap(), 1e4);
+}
+
 #[rstest]
+#[case(spearman(&[1.0, 1.0], &[1.0, 2.0]), "a rank correlation needs at least 2 different values on both sides")]
+#[case(negative_log_likelihood(&[0.0, 1.0], 2, &[2]), "token 2 is unknown; the model has 2 tokens")]
 #[case(roc_auc(&[0.1, 0.2], &[true, true]), "ROC AUC needs test rows of at least 2 classes, found 1")]
 #[case(roc_auc_one_vs_rest(&[0.5, 0.2, 0.3], 3, &[3]), "class number 3 is unknown; the model has 3 classes")]
 #[case(log_loss(&[0.5, 0.5], 2, &[2]), "class number 2 is unknown; the model has 2 classes")]
