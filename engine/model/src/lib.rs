@@ -49,6 +49,7 @@ pub mod sites;
 mod storage;
 pub mod table;
 pub mod tap;
+pub mod text;
 pub mod units;
 
 pub use checkpoint::{Checkpoint, Weight};
@@ -60,4 +61,5 @@ pub use outputs::{Answer, Outputs, Task};
 pub use quantized::{ActivationScheme, Granularity, QuantizedWeight, WeightScheme};
 pub use sites::{Role, Site, SiteKind};
 pub use table::{Column, Table, Values};
+pub use text::{TextInput, TokenRow, Tokenizer};
 pub use units::{Slice, UnitGroup};
