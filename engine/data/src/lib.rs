@@ -7,6 +7,7 @@ pub mod examples;
 pub mod fit;
 pub mod read;
 pub mod split;
+pub mod windows;
 
 pub use dataset::Dataset;
 pub use error::{DataError, Result};

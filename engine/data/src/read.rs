@@ -8,6 +8,7 @@ mod npy;
 mod npz;
 mod parquet;
 mod source;
+mod txt;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -51,10 +52,11 @@ enum Format {
     Npy,
     Npz,
     Idx,
+    Text,
 }
 
 /// The endings that are read, for messages.
-const ENDINGS: [&str; 9] = [
+const ENDINGS: [&str; 10] = [
     ".csv",
     ".tsv",
     ".jsonl",
@@ -63,6 +65,7 @@ const ENDINGS: [&str; 9] = [
     ".npy",
     ".npz",
     ".idx",
+    ".txt",
     "-ubyte (IDX, as in train-images-idx3-ubyte)",
 ];
 
@@ -75,6 +78,7 @@ impl Format {
             Format::Npy => "npy",
             Format::Npz => "npz",
             Format::Idx => "IDX",
+            Format::Text => "text",
         }
     }
 
@@ -92,17 +96,18 @@ impl Format {
             "parquet" if !packed => Ok(Format::Parquet),
             "npz" if !packed => Ok(Format::Npz),
             "idx" => Ok(Format::Idx),
+            "txt" => Ok(Format::Text),
             _ if name.ends_with("-ubyte") => Ok(Format::Idx),
             _ => Err(DataError::UnknownFormat { path: path.to_owned(), known: ENDINGS.to_vec() }),
         }
     }
 }
 
-/// Reads csv, tsv, jsonl, parquet, npy, npz, IDX (`*-ubyte`, `.idx`), each but parquet and npz also with `.gz`.
+/// Reads csv, tsv, jsonl, parquet, npy, npz, IDX (`*-ubyte`, `.idx`) and txt, each but parquet and npz also with `.gz`.
 ///
 /// Columns of a CSV without header are called `c0`, `c1`, ...; the column of an npy or IDX file is called `features`:
 /// numbers where the array has one dimension, else vectors, and images where it has three or four. The arrays of an npz
-/// file are columns by their names.
+/// file are columns by their names. The column of a txt file is called `text`; each line is a row.
 ///
 /// # Errors
 /// When the file cannot be read, is not what its ending says, or holds no rows; when the labels file has another number
@@ -138,6 +143,7 @@ fn decode(bytes: &[u8], format: Format, options: &ReadOptions) -> Result<Found, 
         Format::Npz => npz::read(bytes),
         Format::Npy => npy::read(bytes),
         Format::Idx => idx::read(bytes),
+        Format::Text => txt::read(bytes),
         Format::Parquet => Err("is not read from memory".to_owned()),
     }
 }

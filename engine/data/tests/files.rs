@@ -112,7 +112,7 @@ fn json_lines_hold_vectors() {
 #[case("t.csv", b"a,a\n1,2\n", "`t.csv` is not a valid CSV file: two columns are called `a`")]
 #[case("t.csv", b"a,b\n1,2\n3\n", "`t.csv` is not a valid CSV file: row 2 (line 3) has 1 cell, expected 2")]
 #[case("t.csv.gz", b"a,b\n1,2\n3,4\n", "`t.csv.gz` is not a valid gzip file: invalid gzip header")]
-#[case("t.txt", b"a", "`t.txt` has an ending that names no data format")]
+#[case("t.docx", b"a", "`t.docx` has an ending that names no data format")]
 fn a_bad_file_is_named(#[case] name: &str, #[case] bytes: &[u8], #[case] expected: &str) {
     let folder = Folder::new();
     assert_eq!(message(&folder.put(name, bytes), &ReadOptions::default()), expected);
@@ -123,4 +123,15 @@ fn a_file_that_is_not_there_is_named() {
     let folder = Folder::new();
     let found = read(&folder.0.path().join("no.csv"), &ReadOptions::default()).unwrap_err();
     assert!(matches!(found, DataError::Io { .. }), "{found}");
+}
+
+#[test]
+fn a_line_of_text_is_a_row_and_the_lines_are_the_file_again() {
+    let folder = Folder::new();
+    let text = "Call me Ishmael.\n\n  Some years ago\r\n";
+    let data = read(&folder.put("t.txt", format!("\u{feff}{text}").as_bytes()), &ReadOptions::default()).unwrap();
+    let Values::Text(lines) = values(&data, "text") else { panic!("text") };
+    assert_eq!(lines.into_iter().map(Option::unwrap).collect::<Vec<_>>().join("\n"), text);
+    let wrong = folder.put("w.txt", b"caf\xe9");
+    assert_eq!(message(&wrong, &ReadOptions::default()), "`w.txt` is not a valid text file: byte 4 is not UTF-8");
 }

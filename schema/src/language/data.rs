@@ -31,7 +31,7 @@ pub struct DataSpec {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FileSpec {
-    /// csv, tsv, jsonl, parquet, npy, npz or IDX, relative to the recipe.
+    /// csv, tsv, jsonl, parquet, npy, npz, IDX or txt, relative to the recipe.
     #[schemars(length(min = 1), extend("examples" = ["data/digits.csv"]))]
     pub path: PathBuf,
     /// The column that holds the answers.
