@@ -33,7 +33,7 @@ mod tests {
         let parts = parts_of_text(text, [0.5, 0.0, 0.25, 0.25]);
         assert_eq!(parts.map(|part| &text[part]), ["añçde", "", "fg", "hij"]);
         assert_eq!(parts_of_text(text, [0.5, 0.2]).map(|part| &text[part]), ["añçde", "fg"]);
-        assert_eq!(parts_of_text("", [1.0]), [0..0]);
+        assert_eq!(parts_of_text("", [0.5, 0.5]), [0..0, 0..0]);
     }
 
     #[test]
