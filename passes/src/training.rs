@@ -4,7 +4,7 @@ use paring_data::Part;
 use paring_model::config::Spec;
 use paring_model::{Checkpoint, Inputs, Outline, Outputs, WeightOutline, families};
 use paring_train::Stream;
-use paring_train::fit::{FitReport, FitSettings};
+use paring_train::fit::{self, FitReport, FitSettings};
 use rand::RngExt as _;
 use serde_json::json;
 
@@ -25,6 +25,19 @@ pub(crate) fn problems(settings: &FitSettings, cx: &PlanCx<'_>) -> Vec<Problem> 
         problems.push(Problem::new("/early_stopping", message).help("give `validate` a share in the data's `split`"));
     }
     problems
+}
+
+/// Globs of the settings that match none of the weights that will be trained.
+pub(crate) fn glob_problems(settings: &FitSettings, outline: &Outline) -> Vec<Problem> {
+    let names: Vec<&str> = outline.weights.keys().map(String::as_str).collect();
+    let problems = fit::problems(settings, &names).into_iter();
+    let known = || format!("the weights are {}", some_of(&names));
+    problems.map(|(place, message)| Problem::new(&place, message).help(known())).collect()
+}
+
+fn some_of(names: &[&str]) -> String {
+    let shown = names.iter().take(6).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    if names.len() > 6 { format!("{shown} and {} more", names.len() - 6) } else { shown }
 }
 
 /// Notes for the person: which rows early stopping is judged by.

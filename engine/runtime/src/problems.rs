@@ -9,7 +9,7 @@ use paring_schema::{Diagnostic, Loaded, Stage};
 /// this model.
 pub fn of_pass(code: &'static str, loaded: &Loaded, stage: &Stage, problem: &Problem) -> Diagnostic {
     let pointer = format!("{}/{}{}", stage.pointer, escape(&stage.pass), problem.pointer);
-    let message = match problem.pointer.rsplit('/').next().filter(|name| !name.is_empty()) {
+    let message = match parameter(&problem.pointer) {
         Some(parameter) => format!("stage `{}`: `{parameter}` of `{}` {}", stage.id, stage.pass, problem.message),
         None => format!("stage `{}`, pass `{}`: {}", stage.id, stage.pass, problem.message),
     };
@@ -19,6 +19,13 @@ pub fn of_pass(code: &'static str, loaded: &Loaded, stage: &Stage, problem: &Pro
         Some(help) => diagnostic.help(help.clone()),
         None => diagnostic,
     }
+}
+
+/// The parameter that a pointer into a pass's block names: the last part that is a setting's name, not the place in a
+/// list or a key that the recipe chose.
+fn parameter(pointer: &str) -> Option<&str> {
+    let is_name = |part: &&str| part.starts_with(|c: char| c.is_ascii_lowercase()) && !part.contains(['.', '*', '~']);
+    pointer.rsplit('/').find(is_name)
 }
 
 /// The span of a stage's pass key.

@@ -1,5 +1,6 @@
 //! The training loop: its settings, what it tells while it runs, and what it did.
 
+use indexmap::IndexMap;
 use paring_data::Examples;
 use paring_model::Checkpoint;
 use schemars::JsonSchema;
@@ -12,7 +13,10 @@ use crate::schedule::Schedule;
 
 mod batches;
 mod objective;
+mod rates;
 mod run;
+
+pub use rates::{Rates, problems};
 
 /// Everything that decides a training run, but data and model. Shared by every pass that trains.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -24,9 +28,20 @@ pub struct FitSettings {
     /// Rows in a batch.
     #[schemars(range(min = 1, max = 65536))]
     pub batch_size: usize,
+    /// Batches whose gradients are averaged, each by its rows, before a step: as one batch of that many times the rows
+    /// in the memory of one.
+    #[schemars(range(min = 1, max = 65536))]
+    pub accumulate: usize,
     /// Peak learning rate.
     #[schemars(range(min = 1e-9, max = 100.0))]
     pub learning_rate: f64,
+    /// Peak learning rates of weights that have one of their own: globs over the names of weights, of which the first
+    /// that matches decides.
+    #[schemars(inner(range(min = 1e-9, max = 100.0)), example = rates_example())]
+    pub learning_rates: IndexMap<String, f64>,
+    /// Weights that stay as they are: globs over the names of weights.
+    #[schemars(inner(length(min = 1)), example = freeze_example())]
+    pub freeze: Vec<String>,
     /// The optimizer.
     pub optimizer: OptimizerSpec,
     /// How the learning rate changes over the run.
@@ -64,7 +79,10 @@ impl Default for FitSettings {
         Self {
             epochs: 30,
             batch_size: 64,
+            accumulate: 1,
             learning_rate: 1e-3,
+            learning_rates: IndexMap::new(),
+            freeze: Vec::new(),
             optimizer: OptimizerSpec::default(),
             schedule: Schedule::default(),
             warmup_epochs: 0.0,
@@ -74,6 +92,14 @@ impl Default for FitSettings {
             class_weights: ClassWeights::default(),
         }
     }
+}
+
+fn rates_example() -> IndexMap<String, f64> {
+    IndexMap::from([("head.*".to_owned(), 0.001)])
+}
+
+fn freeze_example() -> [&'static str; 1] {
+    ["layers.0.*"]
 }
 
 /// A teacher for distillation: its outputs for every training row, and how much they count.

@@ -94,6 +94,8 @@ struct Parameter {
     name: String,
     variable: Var,
     moments: Vec<Tensor>,
+    /// Its learning rate over that of the step.
+    factor: f64,
 }
 
 impl OptimizerSpec {
@@ -109,7 +111,7 @@ impl OptimizerSpec {
 impl Parameter {
     fn new(name: String, variable: Var, moments: usize) -> Result<Self> {
         let moments = (0..moments).map(|_| variable.zeros_like()).collect::<candle_core::Result<_>>()?;
-        Ok(Self { name, variable, moments })
+        Ok(Self { name, variable, moments, factor: 1.0 })
     }
 
     /// The weight decay that acts on this variable.
@@ -132,6 +134,31 @@ impl Optimizer {
         Ok(Self { spec, parameters, steps: 0 })
     }
 
+    /// Gives each variable a learning rate of its own: that of the step times what `factor` says of its name.
+    #[must_use]
+    pub fn with_factors(mut self, factor: impl Fn(&str) -> f64) -> Self {
+        for parameter in &mut self.parameters {
+            parameter.factor = factor(&parameter.name);
+        }
+        self
+    }
+
+    /// Adds gradients of another batch to those of the batches before it, each multiplied by `scale`.
+    ///
+    /// # Errors
+    /// As [`Optimizer::step`].
+    pub fn accumulate(&self, sum: Option<GradStore>, mut gradients: GradStore, scale: f64) -> Result<GradStore> {
+        for parameter in &self.parameters {
+            let gradient = (gradient_of(&gradients, &parameter.name, &parameter.variable)?.detach() * scale)?;
+            let total = match &sum {
+                Some(sum) => (gradient_of(sum, &parameter.name, &parameter.variable)? + gradient)?,
+                None => gradient,
+            };
+            gradients.insert(&parameter.variable, total);
+        }
+        Ok(gradients)
+    }
+
     /// Moves every variable one step. Each gradient is multiplied by `scale` first (below 1 after clipping).
     ///
     /// # Errors
@@ -141,10 +168,11 @@ impl Optimizer {
         for parameter in &mut self.parameters {
             let gradient = gradient_of(gradients, &parameter.name, &parameter.variable)?;
             let gradient = gradient.detach();
+            let rate = learning_rate * parameter.factor;
             let scaled = if scale == 1.0 { gradient } else { (gradient * scale)? };
             match &self.spec {
-                OptimizerSpec::Adamw(spec) => adamw::step(spec, parameter, &scaled, learning_rate, self.steps)?,
-                OptimizerSpec::Sgd(spec) => sgd::step(spec, parameter, &scaled, learning_rate)?,
+                OptimizerSpec::Adamw(spec) => adamw::step(spec, parameter, &scaled, rate, self.steps)?,
+                OptimizerSpec::Sgd(spec) => sgd::step(spec, parameter, &scaled, rate)?,
             }
         }
         Ok(())

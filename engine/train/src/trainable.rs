@@ -1,6 +1,7 @@
 //! A checkpoint's weights as variables: what the optimizer moves.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::{DType, Tensor, Var};
 use paring_model::tap::{TapWeight, WeightSource};
@@ -13,6 +14,9 @@ pub struct Trainable {
     variables: BTreeMap<String, Var>,
     statistics: BTreeMap<String, Var>,
     masks: BTreeMap<String, Tensor>,
+    frozen: BTreeSet<String>,
+    /// Variables that a network has asked for.
+    used: RefCell<BTreeSet<String>>,
 }
 
 /// A copy of all variables and running statistics at one moment.
@@ -21,15 +25,21 @@ pub struct Snapshot {
 }
 
 impl Trainable {
-    /// Copies of the checkpoint's float weights. Masked weights keep their zeros.
+    /// Copies of the checkpoint's float weights. Masked weights keep their zeros, frozen ones stay as they are.
     ///
     /// # Errors
     /// When the model is not built or a weight is quantized.
-    pub fn new(model: &Checkpoint) -> Result<Self> {
+    pub fn new(model: &Checkpoint, is_frozen: impl Fn(&str) -> bool) -> Result<Self> {
         if !model.is_built() {
             return Err(TrainError::Mismatch("the model has no weights yet, so it cannot be trained".to_owned()));
         }
-        let mut this = Self { variables: BTreeMap::new(), statistics: BTreeMap::new(), masks: BTreeMap::new() };
+        let mut this = Self {
+            variables: BTreeMap::new(),
+            statistics: BTreeMap::new(),
+            masks: BTreeMap::new(),
+            frozen: model.names().into_iter().filter(|name| is_frozen(name)).collect(),
+            used: RefCell::default(),
+        };
         for name in model.names() {
             match model.weight(&name)? {
                 Weight::Quantized(_) => return Err(ModelError::Quantized { name }.into()),
@@ -53,9 +63,19 @@ impl Trainable {
         Ok(())
     }
 
-    /// The variables that the optimizer moves (running statistics of batch norm are not among them), by name.
+    /// The variables that the optimizer moves, by name: those that a network made of these weights uses and that are
+    /// not frozen. Running statistics of batch norm are not among them.
     pub fn parameters(&self) -> Vec<(&str, &Var)> {
-        self.variables.iter().map(|(name, variable)| (name.as_str(), variable)).collect()
+        let used = self.used.borrow();
+        let moves = |(name, _): &(&String, &Var)| used.contains(*name) && !self.frozen.contains(*name);
+        self.variables.iter().filter(moves).map(|(name, variable)| (name.as_str(), variable)).collect()
+    }
+
+    /// The variable of that name as a network sees it: one that is frozen has no gradient.
+    fn seen(&self, name: &str) -> paring_model::Result<Tensor> {
+        let variable = self.variables.get(name).ok_or_else(|| missing(name))?;
+        self.used.borrow_mut().insert(name.to_owned());
+        Ok(if self.frozen.contains(name) { variable.as_detached_tensor() } else { variable.as_tensor().clone() })
     }
 
     /// Sets masked entries to exactly zero again (weight decay touches them).
@@ -135,7 +155,7 @@ fn missing(name: &str) -> ModelError {
 impl WeightSource for Trainable {
     fn site(&self, name: &str) -> paring_model::Result<TapWeight> {
         let name = format!("{name}.weight");
-        let tensor = self.variables.get(&name).ok_or_else(|| missing(&name))?.as_tensor().clone();
+        let tensor = self.seen(&name)?;
         Ok(match self.masks.get(&name) {
             Some(mask) => TapWeight::Masked { tensor, mask: mask.clone() },
             None => TapWeight::Dense(tensor),
@@ -146,7 +166,7 @@ impl WeightSource for Trainable {
         if let Some(statistic) = self.statistics.get(name) {
             return Ok(statistic.as_detached_tensor());
         }
-        Ok(self.variables.get(name).ok_or_else(|| missing(name))?.as_tensor().clone())
+        self.seen(name)
     }
 
     fn update(&self, name: &str, value: &Tensor) -> paring_model::Result<()> {

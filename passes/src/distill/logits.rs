@@ -38,8 +38,9 @@ const BATCH: usize = 256;
 /// `student` is a family and its settings, as under `model`. `temperature` softens both distributions: from 2 to 10 for
 /// many classes, near 1 where the teacher is unsure by itself; it means nothing for numbers. `alpha` is the weight of
 /// the teacher's loss; the labels have the rest. All others are those of `train/fit`: `epochs`, `batch_size`,
-/// `learning_rate`, `optimizer`, `schedule`, `warmup_epochs`, `clip_norm`, `early_stopping`, `label_smoothing` and
-/// `class_weights` (the last two for the labels' loss). A student profits from more epochs than its teacher had.
+/// `accumulate`, `learning_rate`, `learning_rates`, `freeze`, `optimizer`, `schedule`, `warmup_epochs`, `clip_norm`,
+/// `early_stopping`, `label_smoothing` and `class_weights` (the last two for the labels' loss). A student profits from
+/// more epochs than its teacher had.
 ///
 /// # Cost and limits
 /// One pass of the training rows through the teacher, whose outputs stay in memory, and the training of the student.
@@ -100,6 +101,7 @@ impl Definition for Logits {
             problems.push(Problem::new("", message).help("train it first: `- train/fit: {}`"));
         }
         let student = student(parameters, cx.outline).map_err(|problem| problems.push(problem)).ok();
+        problems.extend(student.iter().flat_map(|outline| training::glob_problems(&parameters.settings, outline)));
         let Some(outline) = student.filter(|_| problems.is_empty()) else { return Err(problems) };
         let mut notes = training::notes(&parameters.settings, cx);
         let (taught, teaching) = (outline.parameters(), cx.outline.parameters());

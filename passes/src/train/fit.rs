@@ -31,7 +31,9 @@ use crate::training;
 /// # Parameters
 /// `epochs` over the training rows in batches of `batch_size`, with `optimizer` at the peak rate `learning_rate`. Rates
 /// from 0.0003 to 0.01 suit `adamw`, from 0.01 to 0.3 `sgd`. `schedule` lowers the rate over the run, after
-/// `warmup_epochs` of linear rise. `clip_norm` bounds the gradient where training diverges. `early_stopping` ends a run
+/// `warmup_epochs` of linear rise. `freeze` leaves weights as they are, and `learning_rates` gives some a peak rate of
+/// their own (a new head learns faster than the layers below it): both name weights by globs. `accumulate` puts several
+/// batches into one step. `clip_norm` bounds the gradient where training diverges. `early_stopping` ends a run
 /// that no longer improves. `label_smoothing` and `class_weights` change the loss of a classifier: they are for labels
 /// that are sometimes wrong, and for classes of very different size.
 ///
@@ -73,6 +75,7 @@ impl Definition for Fit {
             problems.push(Problem::new("", message).help("train before the weights are quantized"));
         }
         let outline = trained(cx.outline).map_err(|problem| problems.push(problem)).ok();
+        problems.extend(outline.iter().flat_map(|outline| training::glob_problems(&parameters.settings, outline)));
         let Some(outline) = outline.filter(|_| problems.is_empty()) else { return Err(problems) };
         let touches = outline.sites().unwrap_or_default().into_iter().map(|site| site.name).collect();
         let memory = training::memory(&outline, cx);

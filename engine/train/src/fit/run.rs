@@ -1,5 +1,6 @@
 //! The loop itself.
 
+use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor};
 use paring_data::{Examples, Targets};
 use paring_model::{Checkpoint, Forward, Input, Network};
@@ -8,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::batches::{self, Rows as Tensors};
 use super::objective::{Objective, known_classes};
-use super::{FitReport, FitSettings, Teacher, Watch};
+use super::{FitReport, FitSettings, Rates, Teacher, Watch};
 use crate::error::{Result, TrainError};
 use crate::optimizer::Optimizer;
 use crate::rng::Stream;
@@ -35,7 +36,8 @@ pub(super) fn fit(
     stream: &Stream,
     watch: &mut dyn Watch,
 ) -> Result<FitReport> {
-    let trainable = Trainable::new(model)?;
+    let rates = Rates::new(settings)?;
+    let trainable = Trainable::new(model, |name| rates.is_frozen(name))?;
     let mut run = Run::new(model, &trainable, &rows, settings, stream)?;
     for epoch in 1..=settings.epochs {
         run.epoch(epoch, watch)?;
@@ -60,6 +62,8 @@ struct Run<'a> {
     validate: Option<Tensors>,
     batches: Vec<usize>,
     first_loss: Option<f32>,
+    /// Batches so far, over all epochs.
+    done: usize,
     best: Option<(f32, Snapshot)>,
     report: FitReport,
 }
@@ -81,11 +85,14 @@ impl<'a> Run<'a> {
         if let Some(Targets::Classes(classes)) = rows.validate.map(|examples| &examples.targets) {
             known_classes(classes, width)?;
         }
+        let network = model.network_from(trainable)?;
         let parameters = trainable.parameters().into_iter().map(|(name, variable)| (name.to_owned(), variable.clone()));
+        let optimizer = Optimizer::new(settings.optimizer, parameters.collect())?;
+        let rates = Rates::new(settings)?;
         Ok(Self {
-            network: model.network_from(trainable)?,
+            network,
             trainable,
-            optimizer: Optimizer::new(settings.optimizer, parameters.collect())?,
+            optimizer: optimizer.with_factors(|name| rates.factor(name)),
             objective: Objective::new(&rows.train.targets, width, rows.teacher, settings)?,
             settings,
             stream,
@@ -93,6 +100,7 @@ impl<'a> Run<'a> {
             train,
             validate,
             first_loss: None,
+            done: 0,
             best: None,
             report: FitReport::default(),
         })
@@ -102,16 +110,12 @@ impl<'a> Run<'a> {
     fn epoch(&mut self, epoch: usize, watch: &mut dyn Watch) -> Result<()> {
         let order = batches::order(self.train.count, epoch, self.stream);
         let mut dropout = self.stream.split("dropout").split(&epoch.to_string()).rng();
-        let (mut start, mut sum) = (0, 0.0);
-        for size in self.batches.clone() {
-            if watch.cancelled() {
-                return Err(TrainError::Interrupted);
-            }
-            let rows = order.get(start..start + size).unwrap_or_default();
-            let (loss, rate) = self.step(epoch, rows, &mut dropout)?;
-            sum += f64::from(loss) * size as f64;
-            start += size;
-            watch.step(self.report.steps, self.batches.len() * self.settings.epochs, loss, rate);
+        let (mut rest, mut sum) = (order.as_slice(), 0.0);
+        let batches = self.batches.clone();
+        for group in batches.chunks(self.settings.accumulate.max(1)) {
+            let (rows, after) = rest.split_at(group.iter().sum());
+            sum += self.step(epoch, rows, group, &mut dropout, watch)?;
+            rest = after;
         }
         self.report.train_loss.push((sum / self.train.count as f64) as f32);
         self.report.epochs = epoch;
@@ -119,32 +123,65 @@ impl<'a> Run<'a> {
         self.judge(epoch)
     }
 
-    /// One optimizer step on these rows; the loss before it and its learning rate.
-    fn step(&mut self, epoch: usize, rows: &[u32], dropout: &mut ChaCha8Rng) -> Result<(f32, f64)> {
+    /// One optimizer step on these rows, in batches of these sizes; the sum of the rows' losses before it.
+    fn step(
+        &mut self,
+        epoch: usize,
+        rows: &[u32],
+        sizes: &[usize],
+        dropout: &mut ChaCha8Rng,
+        watch: &mut dyn Watch,
+    ) -> Result<f64> {
         let rate = self.learning_rate();
+        self.report.steps += 1;
+        let (mut rest, mut sum, mut gradients) = (rows, 0.0, None);
+        for &size in sizes {
+            if watch.cancelled() {
+                return Err(TrainError::Interrupted);
+            }
+            let (batch, after) = rest.split_at(size);
+            rest = after;
+            let (loss, of_batch) = self.batch(epoch, batch, rate, dropout)?;
+            sum += f64::from(loss) * size as f64;
+            gradients = Some(match sizes.len() {
+                1 => of_batch,
+                _ => self.optimizer.accumulate(gradients, of_batch, size as f64 / rows.len() as f64)?,
+            });
+            self.done += 1;
+            watch.step(self.done, self.batches.len() * self.settings.epochs, loss, rate);
+        }
+        if let Some(gradients) = gradients {
+            self.move_weights(&gradients, rate)?;
+        }
+        Ok(sum)
+    }
+
+    /// The loss of a batch, and its gradients.
+    fn batch(&mut self, epoch: usize, rows: &[u32], rate: f64, dropout: &mut ChaCha8Rng) -> Result<(f32, GradStore)> {
         let rows = Tensor::from_slice(rows, rows.len(), &Device::Cpu)?;
         let input = Input::Features(self.train.inputs.index_select(&rows, 0)?);
         let mut uniform = |buffer: &mut [f32]| buffer.iter_mut().for_each(|number| *number = dropout.random());
         let outputs = self.network.forward(&input, &mut Forward::training(self.trainable, &mut uniform))?;
         let loss = self.objective.loss(&outputs, &self.train.targets.index_select(&rows, 0)?, &rows)?;
         let value = loss.to_scalar::<f32>()?;
-        self.report.steps += 1;
         let limit = DIVERGED * self.first_loss.get_or_insert(value).max(1.0);
         if !value.is_finite() || value > limit {
             return Err(self.diverged(epoch, value, rate));
         }
-        let gradients = loss.backward()?;
+        Ok((value, loss.backward()?))
+    }
+
+    fn move_weights(&mut self, gradients: &GradStore, rate: f64) -> Result<()> {
         let scale = match self.settings.clip_norm {
-            Some(longest) => clip(self.optimizer.gradient_norm(&gradients)?, longest),
+            Some(longest) => clip(self.optimizer.gradient_norm(gradients)?, longest),
             None => 1.0,
         };
-        self.optimizer.step(&gradients, rate, scale)?;
-        self.trainable.apply_masks()?;
-        Ok((value, rate))
+        self.optimizer.step(gradients, rate, scale)?;
+        self.trainable.apply_masks()
     }
 
     fn learning_rate(&self) -> f64 {
-        let steps = self.batches.len();
+        let steps = self.batches.len().div_ceil(self.settings.accumulate.max(1));
         let total = steps * self.settings.epochs;
         let warmup = ((self.settings.warmup_epochs * steps as f64).round() as usize).min(total.saturating_sub(1));
         self.settings.learning_rate * self.settings.schedule.factor(self.report.steps, total, warmup)

@@ -242,3 +242,43 @@ fn the_rate_warms_up_and_follows_the_schedule() {
     let close = watch.rates.iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 1e-12);
     assert!(close && watch.rates.len() == 4, "{:?}", watch.rates);
 }
+
+#[test]
+fn frozen_weights_stay_and_others_have_their_own_rate() {
+    let rows = same_sign(64, 2, "train");
+    let trained = |settings: &FitSettings| {
+        let mut model = mlp(&[8], 2, 0.0, two_classes());
+        run(&mut model, &rows, settings).unwrap();
+        ["layers.0.weight", "layers.0.bias", "head.weight"].map(|name| numbers(&model, name))
+    };
+    let first = mlp(&[8], 2, 0.0, two_classes());
+    let before = ["layers.0.weight", "layers.0.bias", "head.weight"].map(|name| numbers(&first, name));
+    let frozen = trained(&FitSettings { freeze: vec!["layers.0.weight".to_owned()], ..settings(2) });
+    assert_eq!(frozen[0], before[0]);
+    assert!(frozen[1] != before[1] && frozen[2] != before[2]);
+    // A rate of its own is the run's rate for that weight: with plain descent the first step is as long.
+    let optimizer = OptimizerSpec::Sgd(SgdSpec { momentum: 0.0, nesterov: false, weight_decay: 0.0 });
+    let one = FitSettings { batch_size: 64, optimizer, schedule: Schedule::Constant, ..settings(1) };
+    let usual = trained(&one);
+    let rates = [("head.*".to_owned(), one.learning_rate * 3.0)].into();
+    let faster = trained(&FitSettings { learning_rates: rates, ..one });
+    assert_eq!(faster[0], usual[0]);
+    for ((faster, usual), before) in faster[2].iter().zip(&usual[2]).zip(&before[2]) {
+        assert!((faster - before - 3.0 * (usual - before)).abs() < 1e-6);
+    }
+}
+
+#[test]
+fn accumulated_batches_are_one_large_batch() {
+    let rows = same_sign(60, 2, "train");
+    let trained = |batch_size: usize, accumulate: usize| {
+        let mut model = mlp(&[8], 2, 0.0, two_classes());
+        let report = run(&mut model, &rows, &FitSettings { batch_size, accumulate, ..settings(3) }).unwrap();
+        (report, everything(&model).concat())
+    };
+    let ((large, expected), (small, found)) = (trained(24, 1), trained(8, 3));
+    assert_eq!((small.steps, large.steps), (9, 9));
+    let furthest = expected.iter().zip(&found).map(|(one, other)| (one - other).abs()).fold(0.0, f32::max);
+    assert!(furthest < 1e-5, "{furthest}");
+    assert_ne!(expected, trained(8, 1).1);
+}
