@@ -1,9 +1,7 @@
 //! Calibration: a seeded choice of rows runs through the model while an observer watches the inputs of its sites.
 
-use candle_core::{Device, Tensor};
 use paring_data::Part;
 use paring_data::Parts;
-use paring_model::inputs::Matrix;
 use paring_model::network::Network;
 use paring_model::tap::Observer;
 use paring_model::{Checkpoint, Forward, Input};
@@ -39,7 +37,7 @@ fn available(parts: &Parts) -> usize {
 /// A model and the rows that it is watched on.
 pub(crate) struct Calibration {
     network: Box<dyn Network>,
-    batches: Vec<Tensor>,
+    batches: Vec<Input>,
     /// How many rows there are.
     pub(crate) rows: usize,
 }
@@ -50,16 +48,15 @@ impl Calibration {
     /// # Errors
     /// When there are too few rows, or they do not fit the model.
     pub(crate) fn new(cx: &Cx<'_>, model: &Checkpoint, limit: usize) -> Result<Self, PassError> {
-        let matrix = cx.required_examples(Part::Calibrate, model)?.inputs;
-        if matrix.rows < FEWEST_ROWS {
-            let found = matrix.rows;
+        let rows = cx.required_examples(Part::Calibrate, model)?.inputs;
+        if rows.len() < FEWEST_ROWS {
+            let found = rows.len();
             return Err(PassError::Failed(format!(
                 "there are {found} calibration rows, expected at least {FEWEST_ROWS}"
             )));
         }
-        let shape = model.config().map_or_else(|| vec![matrix.columns], |config| config.input.clone());
-        let chosen = choose(matrix.rows, limit, &cx.stream.split("calibration"));
-        let batches = chosen.chunks(BATCH).map(|rows| batch(&matrix, rows, &shape)).collect::<Result<_, _>>()?;
+        let chosen = choose(rows.len(), limit, &cx.stream.split("calibration"));
+        let batches = chosen.chunks(BATCH).map(|chosen| rows.batch(chosen)).collect::<Result<_, _>>()?;
         Ok(Self { network: model.network()?, batches, rows: chosen.len() })
     }
 
@@ -71,7 +68,7 @@ impl Calibration {
         for (done, batch) in self.batches.iter().enumerate() {
             cx.check_cancelled()?;
             cx.services.progress(done, self.batches.len(), "calibration");
-            self.network.forward(&Input::Features(batch.clone()), &mut Forward::observed(observer))?;
+            self.network.forward(batch, &mut Forward::observed(observer))?;
         }
         Ok(())
     }
@@ -88,20 +85,11 @@ fn choose(rows: usize, limit: usize, stream: &Stream) -> Vec<usize> {
     order
 }
 
-fn batch(matrix: &Matrix, rows: &[usize], shape: &[usize]) -> Result<Tensor, PassError> {
-    let row = |&row: &usize| matrix.data.get(row * matrix.columns..(row + 1) * matrix.columns).unwrap_or_default();
-    let numbers: Vec<f32> = rows.iter().flat_map(row).copied().collect();
-    let mut dimensions = vec![rows.len()];
-    dimensions.extend(shape);
-    Ok(Tensor::from_vec(numbers, dimensions, &Device::Cpu)?)
-}
-
 #[cfg(test)]
 mod tests {
-    use paring_model::inputs::Matrix;
     use paring_train::Stream;
 
-    use super::{batch, choose};
+    use super::choose;
 
     #[test]
     fn rows_are_drawn_once_each_and_the_same_for_the_same_seed() {
@@ -111,14 +99,5 @@ mod tests {
         assert_eq!(drawn, choose(100, 10, &Stream::new(1)));
         assert_ne!(drawn, choose(100, 10, &Stream::new(2)));
         assert_eq!(choose(3, 10, &Stream::new(1)), [0, 1, 2]);
-    }
-
-    #[test]
-    fn a_batch_holds_its_rows_in_the_shape_of_the_input() {
-        let matrix = Matrix { rows: 3, columns: 4, data: (0..12).map(|i| i as f32).collect() };
-        let batch = batch(&matrix, &[0, 2], &[1, 2, 2]).unwrap();
-        assert_eq!(batch.dims(), [2, 1, 2, 2]);
-        let numbers = batch.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        assert_eq!(numbers, [0.0, 1.0, 2.0, 3.0, 8.0, 9.0, 10.0, 11.0]);
     }
 }

@@ -1,8 +1,9 @@
 //! What a running pass is given. It reads no file, clock, environment or other pass: all comes through here.
 
 use indexmap::IndexMap;
-use paring_data::{Dataset, Examples, Part, Parts};
-use paring_model::{Checkpoint, Site};
+use paring_data::{Dataset, Examples, Part, Parts, Targets};
+use paring_model::inputs::Matrix;
+use paring_model::{Checkpoint, Rows, Site};
 use paring_train::Stream;
 use paring_train::fit::Watch;
 use serde_json::Value;
@@ -67,10 +68,9 @@ impl Cx<'_> {
         if rows.is_empty() {
             return Ok(None);
         }
-        let (Some(inputs), Some(outputs)) = (model.inputs(), model.outputs()) else {
-            return Err(PassError::Failed("the model does not say how it reads raw rows".to_owned()));
-        };
-        Ok(Some(paring_data::examples::examples(dataset, rows, inputs, outputs)?))
+        let unknown = || PassError::Failed("the model does not say what its answers mean".to_owned());
+        let outputs = model.outputs().ok_or_else(unknown)?;
+        Ok(Some(paring_data::examples::examples(dataset, rows, model, outputs)?))
     }
 
     /// As [`Cx::examples`], where the pass cannot do without.
@@ -80,6 +80,18 @@ impl Cx<'_> {
     pub fn required_examples(&self, part: Part, model: &Checkpoint) -> Result<Examples, PassError> {
         let missing = || PassError::Failed(format!("there are no {} rows", part_name(part)));
         self.examples(part, model)?.ok_or_else(missing)
+    }
+
+    /// The features of the training rows, for a pass that works on columns.
+    ///
+    /// # Errors
+    /// As [`Cx::required_examples`], and when the model reads texts.
+    pub(crate) fn training_features(&self, model: &Checkpoint) -> Result<(Matrix, Targets), PassError> {
+        let Examples { inputs, targets } = self.required_examples(Part::Train, model)?;
+        match inputs {
+            Rows::Features(matrix) => Ok((matrix, targets)),
+            Rows::Tokens(_) => Err(PassError::Failed("the model reads texts, expected columns of features".to_owned())),
+        }
     }
 
     /// An error if the person pressed ctrl-C.

@@ -1,7 +1,6 @@
 //! Examples: a part of the data, ready for a model: a matrix of inputs and the targets.
 
-use paring_model::inputs::Matrix;
-use paring_model::{Inputs, Outputs};
+use paring_model::{Checkpoint, Outputs, Rows};
 
 use crate::dataset::Dataset;
 use crate::error::Result;
@@ -10,8 +9,8 @@ use crate::fit::{class_numbers, targets};
 /// Inputs and targets of the same rows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Examples {
-    /// What the network reads, after the model's input steps.
-    pub inputs: Matrix,
+    /// What the network reads, after the model's inputs.
+    pub inputs: Rows,
     /// What it should say.
     pub targets: Targets,
 }
@@ -40,13 +39,12 @@ impl Targets {
     }
 }
 
-/// The given rows of a dataset through a model's inputs and outputs.
+/// The given rows of a dataset as the model reads them, with the answers in `outputs`' terms.
 ///
 /// # Errors
 /// When a column is missing, a cell cannot be read, or a label is not one that the model knows.
-pub fn examples(dataset: &Dataset, rows: &[usize], inputs: &Inputs, outputs: &Outputs) -> Result<Examples> {
-    let columns: Vec<String> = inputs.columns.iter().map(|column| column.name.clone()).collect();
-    let matrix = inputs.apply(&dataset.table(&columns, rows)?)?;
+pub fn examples(dataset: &Dataset, rows: &[usize], model: &Checkpoint, outputs: &Outputs) -> Result<Examples> {
+    let inputs = read(dataset, rows, model)?;
     let targets = match outputs {
         Outputs::Classify { column, labels } => Targets::Classes(class_numbers(dataset, rows, column, labels)?),
         Outputs::Regress { column, mean, scale } => {
@@ -54,5 +52,15 @@ pub fn examples(dataset: &Dataset, rows: &[usize], inputs: &Inputs, outputs: &Ou
             Targets::Values(values.into_iter().map(|value| ((value - mean) / scale) as f32).collect())
         }
     };
-    Ok(Examples { inputs: matrix, targets })
+    Ok(Examples { inputs, targets })
+}
+
+/// The given rows of a dataset as the model reads them.
+///
+/// # Errors
+/// When a column is missing, or a cell cannot be read.
+pub fn read(dataset: &Dataset, rows: &[usize], model: &Checkpoint) -> Result<Rows> {
+    let columns = model.inputs().map(|inputs| inputs.columns.iter().map(|column| column.name.clone()).collect());
+    let columns: Vec<String> = columns.unwrap_or_default();
+    Ok(model.read(&dataset.table(&columns, rows)?)?)
 }

@@ -7,9 +7,10 @@ use std::path::Path;
 use paring_data::fit::{FitOptions, MissingPolicy, Scaling, classes, complete_rows, fit_inputs, fit_outputs};
 use paring_data::read::{ReadOptions, read};
 use paring_data::split::split;
-use paring_data::{DataError, Dataset, SplitPlan, Targets, examples::examples};
+use paring_data::{DataError, Dataset, Examples, Result, SplitPlan, Targets, examples::examples};
+use paring_model::config::{Activation, MlpSpec, Spec};
 use paring_model::inputs::{Encoding, InputStep};
-use paring_model::{Outputs, Task};
+use paring_model::{Checkpoint, Inputs, Outputs, Task};
 
 fn shipped(name: &str) -> Dataset {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes/data").join(name);
@@ -29,6 +30,12 @@ fn options(label: &str) -> FitOptions {
 
 fn all(data: &Dataset) -> Vec<usize> {
     (0..data.rows()).collect()
+}
+
+/// Rows as a model with these ends reads them.
+fn examples_of(data: &Dataset, rows: &[usize], inputs: &Inputs, outputs: &Outputs) -> Result<Examples> {
+    let spec = Spec::Mlp(MlpSpec { hidden: Vec::new(), activation: Activation::Relu, dropout: 0.0 });
+    examples(data, rows, &Checkpoint::unbuilt(spec, inputs.clone(), outputs.clone()), outputs)
 }
 
 fn close(found: &[f32], expected: &[f64]) {
@@ -72,8 +79,8 @@ fn scaling_agrees_with_scikit_learn() {
     let outputs = fit_outputs(&data, &all(&data), "progression", Task::Regress).unwrap();
     for (scale, expected) in [(Scaling::Standard, DIABETES_STANDARD), (Scaling::MinMax, DIABETES_MIN_MAX)] {
         let inputs = fit_inputs(&data, &all(&data), &FitOptions { scale, ..options("progression") }).unwrap();
-        let first = examples(&data, &[0], &inputs, &outputs).unwrap();
-        close(&first.inputs.data, &expected);
+        let first = examples_of(&data, &[0], &inputs, &outputs).unwrap();
+        close(&first.inputs.features().unwrap().data, &expected);
     }
     let Outputs::Regress { mean, scale, .. } = outputs else { panic!("not a regression") };
     assert!((mean - 152.13348416289594).abs() < 1e-9 && (scale - 77.00574586945044).abs() < 1e-9);
@@ -106,7 +113,7 @@ fn text_labels_are_sorted() {
     let Outputs::Classify { labels, .. } = &outputs else { panic!("not a classification") };
     assert_eq!(labels, &["benign", "malignant"]);
     let inputs = fit_inputs(&data, &all(&data), &options("diagnosis")).unwrap();
-    let first = examples(&data, &[0, 568], &inputs, &outputs).unwrap();
+    let first = examples_of(&data, &[0, 568], &inputs, &outputs).unwrap();
     assert_eq!(first.targets, Targets::Classes(vec![1, 0]));
 }
 
@@ -137,8 +144,8 @@ fn codes_become_categories_and_stay_zero_and_one() {
     let categories = vec!["1".to_owned(), "2".to_owned()];
     assert_eq!(inputs.columns[1].encoding, Encoding::Category { categories, fill: None });
     let outputs = fit_outputs(&data, &all(&data), "progression", Task::Regress).unwrap();
-    let first = examples(&data, &[0], &inputs, &outputs).unwrap();
-    assert_eq!(&first.inputs.data[1..3], &[0.0, 1.0]);
+    let first = examples_of(&data, &[0], &inputs, &outputs).unwrap();
+    assert_eq!(&first.inputs.features().unwrap().data[1..3], &[0.0, 1.0]);
 }
 
 #[test]
@@ -157,7 +164,7 @@ fn missing_cells_follow_the_policy() {
     assert_eq!(fit_inputs(&data, &left, &dropping).unwrap().columns[0].encoding, Encoding::Number { fill: None });
     // A missing row that is not among the training rows stays an error for whoever asks for it.
     let outputs = fit_outputs(&data, &left, "y", Task::Classify).unwrap();
-    assert!(examples(&data, &[1], &fit_inputs(&data, &left, &dropping).unwrap(), &outputs).is_err());
+    assert!(examples_of(&data, &[1], &fit_inputs(&data, &left, &dropping).unwrap(), &outputs).is_err());
 }
 
 #[test]
@@ -223,7 +230,7 @@ fn a_class_that_the_model_does_not_know_is_named() {
     let train = csv("a,y\n1,cat\n2,dog\n");
     let inputs = fit_inputs(&train, &[0, 1], &options("y")).unwrap();
     let outputs = fit_outputs(&train, &[0, 1], "y", Task::Classify).unwrap();
-    let refused = examples(&csv("a,y\n1,cow\n"), &[0], &inputs, &outputs).unwrap_err();
+    let refused = examples_of(&csv("a,y\n1,cow\n"), &[0], &inputs, &outputs).unwrap_err();
     assert_eq!(refused.to_string(), "column `y` holds `cow` in row 1, which is not a class that the model knows");
 }
 
@@ -232,6 +239,6 @@ fn a_test_file_is_appended() {
     let both = csv("a,y\n1,0\n2,1\n").append(&csv("y,a\n1,4\n")).unwrap();
     let inputs = fit_inputs(&both, &[0, 1], &FitOptions { scale: Scaling::None, ..options("y") }).unwrap();
     let outputs = fit_outputs(&both, &[0, 1], "y", Task::Classify).unwrap();
-    let test = examples(&both, &[2], &inputs, &outputs).unwrap();
-    assert_eq!((test.inputs.data, test.targets), (vec![4.0], Targets::Classes(vec![1])));
+    let test = examples_of(&both, &[2], &inputs, &outputs).unwrap();
+    assert_eq!((test.inputs.features().unwrap().data.clone(), test.targets), (vec![4.0], Targets::Classes(vec![1])));
 }

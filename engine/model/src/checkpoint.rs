@@ -20,6 +20,9 @@ use crate::inputs::Inputs;
 use crate::outline::Outline;
 use crate::outputs::Outputs;
 use crate::quantized::QuantizedWeight;
+use crate::rows::Rows;
+use crate::table::Table;
+use crate::text::{TOKENIZER, Tokenizer};
 use entry::Entry;
 
 /// A model: what passes take and give back. Cloning is cheap; tensors are shared until replaced.
@@ -130,6 +133,31 @@ impl Checkpoint {
     /// Outputs to answers.
     pub fn outputs(&self) -> Option<&Outputs> {
         self.outputs.as_ref()
+    }
+
+    /// Raw rows as the network reads them.
+    ///
+    /// # Errors
+    /// When the model does not say how it reads raw rows, has no tokenizer for texts, or the rows do not fit.
+    pub fn read(&self, table: &Table) -> Result<Rows> {
+        let unknown = || ModelError::Unsupported("the model does not say how it reads raw rows".to_owned());
+        let inputs = self.inputs.as_ref().ok_or_else(unknown)?;
+        match inputs.text() {
+            None => Ok(Rows::Features(inputs.apply(table)?)),
+            Some(text) => Ok(Rows::Tokens(self.tokenizer()?.rows(&text, table)?)),
+        }
+    }
+
+    /// The model's tokenizer.
+    ///
+    /// # Errors
+    /// When the model's directory has none, or it cannot be read.
+    pub fn tokenizer(&self) -> Result<Tokenizer> {
+        let missing =
+            || ModelError::Unsupported(format!("the model has no tokenizer: its directory holds no `{TOKENIZER}`"));
+        let path = self.carried.files.get(Path::new(TOKENIZER)).ok_or_else(missing)?;
+        let unreadable = |source| ModelError::Io { action: "read", path: path.clone(), source };
+        Tokenizer::new(&std::fs::read(path).map_err(unreadable)?, path)
     }
 
     /// Names of all weights, sorted.

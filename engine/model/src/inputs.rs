@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{ModelError, Result};
 use crate::table::Table;
+use crate::text::TextInput;
 
 /// The whole path from a raw row to the network's input: columns are encoded to a matrix, then each step maps it on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,6 +48,11 @@ pub enum Encoding {
         /// What a missing cell becomes; an error if there is none.
         #[serde(skip_serializing_if = "Option::is_none")]
         fill: Option<String>,
+    },
+    /// A text, which the model's tokenizer turns into tokens. It stands alone, or with a second one for a pair.
+    Text {
+        /// Most tokens of a row, special tokens included.
+        max_length: usize,
     },
     /// A vector of numbers, taken as it is.
     Vector {
@@ -106,6 +112,7 @@ impl Encoding {
             Encoding::Number { .. } => 1,
             Encoding::Category { categories, .. } => categories.len(),
             Encoding::Vector { width } => *width,
+            Encoding::Text { .. } => 0,
         }
     }
 }
@@ -114,6 +121,16 @@ impl Inputs {
     /// The number of features that the network sees (the product of `shape`).
     pub fn width(&self) -> usize {
         self.shape.iter().product()
+    }
+
+    /// The columns that are read as text, where the model reads tokens.
+    pub fn text(&self) -> Option<TextInput> {
+        let mut texts = self.columns.iter().filter_map(|column| match column.encoding {
+            Encoding::Text { max_length } => Some((column.name.clone(), max_length)),
+            _ => None,
+        });
+        let (column, max_length) = texts.next()?;
+        Some(TextInput { column, pair: texts.next().map(|(column, _)| column), max_length })
     }
 
     /// The width of the encoded matrix, before the first step.
@@ -182,6 +199,9 @@ impl Inputs {
     /// # Errors
     /// Naming the first step that does not fit.
     pub fn check(&self) -> Result<()> {
+        if self.text().is_some() {
+            return self.check_text();
+        }
         let mut width = self.encoded_width();
         for (index, step) in self.steps.iter().enumerate() {
             // Without columns the rows come from elsewhere, and the first step says how wide they are.
@@ -199,6 +219,20 @@ impl Inputs {
             )));
         }
         Ok(())
+    }
+}
+
+impl Inputs {
+    /// Texts come alone, one or two of them, and no step follows.
+    fn check_text(&self) -> Result<()> {
+        let texts = self.columns.iter().filter(|column| matches!(column.encoding, Encoding::Text { .. })).count();
+        let wrong = |reason: &str| Err(ModelError::Input(format!("the inputs {reason}")));
+        match self.columns.len() {
+            1 | 2 if texts == self.columns.len() && self.steps.is_empty() => Ok(()),
+            count if texts < count => wrong("mix texts with other columns"),
+            1 | 2 => wrong("have steps, which texts do not take"),
+            count => wrong(&format!("read {count} texts, expected 1 or 2")),
+        }
     }
 }
 

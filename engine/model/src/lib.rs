@@ -25,8 +25,7 @@
 //! let width = Column { name: "width".into(), values: Values::Number(vec![Some(3.0), None]) };
 //! let rows = Table { columns: vec![length, width], rows: 2 };
 //!
-//! let inputs = model.inputs().ok_or("the model takes no raw rows")?;
-//! let raw = model.predict(&inputs.apply(&rows)?, 256)?;
+//! let raw = model.predict(&model.read(&rows)?, 256)?;
 //! let answers = model.outputs().ok_or("the model gives no answers")?.answers(&raw)?;
 //! assert!(matches!(&answers[1], Answer::Class { label, .. } if label == "long"));
 //! # assert!(matches!(&answers[0], Answer::Class { label, .. } if label == "short"));
@@ -45,6 +44,7 @@ pub mod network;
 pub mod outline;
 pub mod outputs;
 pub mod quantized;
+pub mod rows;
 pub mod sites;
 mod storage;
 pub mod table;
@@ -59,6 +59,7 @@ pub use network::{Forward, Input, Mode, Network};
 pub use outline::{Outline, WeightOutline};
 pub use outputs::{Answer, Outputs, Task};
 pub use quantized::{ActivationScheme, Granularity, QuantizedWeight, WeightScheme};
+pub use rows::Rows;
 pub use sites::{Role, Site, SiteKind};
 pub use table::{Column, Table, Values};
 pub use text::{TextInput, TokenRow, Tokenizer};

@@ -8,7 +8,7 @@ use candle_core::{DType, Device, Tensor};
 use crate::checkpoint::{Checkpoint, Weight};
 use crate::error::{ModelError, Result};
 use crate::families;
-use crate::inputs::Matrix;
+use crate::rows::Rows;
 use crate::tap::{Observer, TapWeight, WeightSource};
 
 /// What a network reads.
@@ -17,6 +17,15 @@ use crate::tap::{Observer, TapWeight, WeightSource};
 pub enum Input {
     /// Rows of features, [rows, features], or images, [rows, channels, height, width].
     Features(Tensor),
+    /// Texts, padded at the end to one length.
+    Tokens {
+        /// Token numbers, u32 [rows, length].
+        ids: Tensor,
+        /// Which of two texts a token belongs to, u32 [rows, length].
+        types: Tensor,
+        /// 1 for a token and 0 for padding, u32 [rows, length].
+        mask: Tensor,
+    },
 }
 
 /// Which ops a forward pass may use.
@@ -74,7 +83,9 @@ pub trait Network: Send + Sync {
     /// # Errors
     /// When the input does not fit.
     fn forward(&self, input: &Input, cx: &mut Forward<'_>) -> Result<Tensor> {
-        let Input::Features(x) = input;
+        let Input::Features(x) = input else {
+            return Err(ModelError::Input("the model reads features, and was given texts".to_owned()));
+        };
         let mut x = x.clone();
         for block in 0..self.blocks() {
             x = self.block(block, &x, cx)?;
@@ -113,18 +124,17 @@ impl Checkpoint {
         families::network(&self.outline(), source)?.ok_or_else(unknown)
     }
 
-    /// The model's raw outputs, [rows, outputs] in f32 on the CPU, for a matrix of inputs (after
-    /// [`crate::Inputs::apply`]), in batches of `batch` rows.
+    /// The model's raw outputs, [rows, outputs] in f32 on the CPU, for rows that it has read ([`Checkpoint::read`]), in
+    /// batches of `batch` rows.
     ///
     /// # Errors
     /// When the model does not run, or rows have another width than it reads.
-    pub fn predict(&self, inputs: &Matrix, batch: usize) -> Result<Tensor> {
+    pub fn predict(&self, rows: &Rows, batch: usize) -> Result<Tensor> {
         let network = self.network()?;
-        let x = Tensor::from_slice(&inputs.data, (inputs.rows, inputs.columns), &Device::Cpu)?;
         let mut outputs = Vec::new();
-        for start in (0..inputs.rows).step_by(batch.max(1)) {
-            let rows = x.narrow(0, start, batch.max(1).min(inputs.rows - start))?;
-            let output = network.forward(&Input::Features(rows), &mut Forward::inference())?;
+        let all: Vec<usize> = (0..rows.len()).collect();
+        for batch in all.chunks(batch.max(1)) {
+            let output = network.forward(&rows.batch(batch)?, &mut Forward::inference())?;
             outputs.push(output.to_device(&Device::Cpu)?.to_dtype(DType::F32)?);
         }
         if outputs.is_empty() {

@@ -4,7 +4,6 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use tokenizers::{TruncationDirection, TruncationParams, TruncationStrategy};
 
 use crate::error::{ModelError, Result};
@@ -13,13 +12,12 @@ use crate::table::{Table, Values};
 /// The file of a model's directory that holds its tokenizer.
 pub const TOKENIZER: &str = "tokenizer.json";
 
-/// Which columns of raw rows a model reads as text, and how much of them. Saved with the model.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Which columns of raw rows a model reads as text, and how much of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TextInput {
     /// The column of texts.
     pub column: String,
     /// The column of second texts, where the model reads pairs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pair: Option<String>,
     /// Most tokens of a row, special tokens included; longer texts lose their end, of a pair the longer one first.
     pub max_length: usize,

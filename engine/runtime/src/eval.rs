@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use indexmap::IndexMap;
-use paring_data::examples::examples;
+use paring_data::examples::{self, examples};
 use paring_data::read::{ReadOptions, read};
 use paring_data::{DataError, Dataset};
 use paring_model::outputs::Answer;
-use paring_model::{Checkpoint, Inputs, ModelError, Outputs};
+use paring_model::{Checkpoint, ModelError, Outputs};
 use paring_train::TrainError;
 use paring_train::measure::{LatencySettings, MEASURES, measure};
 use serde::Serialize;
@@ -66,21 +66,20 @@ pub enum EvalError {
 /// When model or rows cannot be read, do not fit each other, or a measure cannot be taken.
 pub fn evaluate(options: &EvalOptions) -> Result<Evaluation, EvalError> {
     let model = Checkpoint::open(&options.model)?;
-    let (Some(inputs), Some(outputs)) = (model.inputs().cloned(), model.outputs().cloned()) else {
+    let (Some(_), Some(outputs)) = (model.inputs(), model.outputs().cloned()) else {
         return Err(EvalError::NoTransforms(options.model.clone()));
     };
     let data = read(&options.data, &options.read)?;
     let rows: Vec<usize> = (0..data.rows()).collect();
     let labelled = data.columns().iter().any(|column| column == outputs.column());
-    let measures = measured(&model, &data, &rows, &inputs, &outputs, labelled, options)?;
-    Ok(Evaluation { rows: rows.len(), measures, predictions: predictions(&model, &data, &rows, &inputs, &outputs)? })
+    let measures = measured(&model, &data, &rows, &outputs, labelled, options)?;
+    Ok(Evaluation { rows: rows.len(), measures, predictions: predictions(&model, &data, &rows, &outputs)? })
 }
 
 fn measured(
     model: &Checkpoint,
     data: &Dataset,
     rows: &[usize],
-    inputs: &Inputs,
     outputs: &Outputs,
     labelled: bool,
     options: &EvalOptions,
@@ -93,7 +92,7 @@ fn measured(
     } else {
         options.measures.clone()
     };
-    let examples = if labelled { Some(examples(data, rows, inputs, outputs)?) } else { None };
+    let examples = if labelled { Some(examples(data, rows, model, outputs)?) } else { None };
     let mut values = IndexMap::new();
     for name in names {
         let taken = measure(&name, model, examples.as_ref(), &LatencySettings::default());
@@ -106,12 +105,9 @@ fn predictions(
     model: &Checkpoint,
     data: &Dataset,
     rows: &[usize],
-    inputs: &Inputs,
     outputs: &Outputs,
 ) -> Result<Vec<String>, EvalError> {
-    let columns: Vec<String> = inputs.columns.iter().map(|column| column.name.clone()).collect();
-    let matrix = inputs.apply(&data.table(&columns, rows)?)?;
-    let raw = model.predict(&matrix, 256)?;
+    let raw = model.predict(&examples::read(data, rows, model)?, 256)?;
     Ok(outputs.answers(&raw)?.into_iter().map(shown).collect())
 }
 

@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use candle_core::{DType, Device};
-use paring_model::Checkpoint;
-use paring_model::inputs::Matrix;
+use paring_model::{Checkpoint, Rows};
 
 use crate::output::{OutputDirectory, OutputError};
 use crate::report::ExportReport;
@@ -33,7 +32,7 @@ pub enum ExportError {
 /// When it cannot be written, opened, or predicts anything else; nothing is put in place then.
 pub fn safetensors(
     model: &Checkpoint,
-    probe: Option<&Matrix>,
+    probe: Option<&Rows>,
     output: &OutputDirectory,
     name: &str,
 ) -> Result<ExportReport, ExportError> {
@@ -74,15 +73,15 @@ fn open_with_stock_loaders(file: &Path) -> Result<(usize, Vec<String>), ExportEr
 }
 
 /// Rows compared and the largest difference; no rows where the model cannot run (a file of tensors).
-fn parity(model: &Checkpoint, reopened: &Checkpoint, probe: Option<&Matrix>) -> Result<(usize, f64), ExportError> {
+fn parity(model: &Checkpoint, reopened: &Checkpoint, probe: Option<&Rows>) -> Result<(usize, f64), ExportError> {
     let Some(probe) = probe.filter(|_| model.config().is_some()) else { return Ok((0, 0.0)) };
     let values = |model: &Checkpoint| -> Result<Vec<f32>, ExportError> {
-        let outputs = model.predict(probe, probe.rows.max(1))?;
+        let outputs = model.predict(probe, probe.len().max(1))?;
         let flat = outputs.flatten_all().and_then(|outputs| outputs.to_dtype(DType::F32)?.to_vec1::<f32>());
         Ok(flat.map_err(paring_model::ModelError::from)?)
     };
     let (ours, theirs) = (values(model)?, values(reopened)?);
     let differences = ours.iter().zip(&theirs).map(|(a, b)| f64::from((a - b).abs()));
     // Total order puts NaN last: it must not pass for "no difference".
-    Ok((probe.rows, differences.max_by(f64::total_cmp).unwrap_or(0.0)))
+    Ok((probe.len(), differences.max_by(f64::total_cmp).unwrap_or(0.0)))
 }

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Tensor};
 use paring_model::inputs::Matrix;
-use paring_model::{Checkpoint, Outline, Weight, WeightOutline};
+use paring_model::{Checkpoint, Outline, Rows, TokenRow, Weight, WeightOutline};
 use paring_passes::Effect;
 
 /// What does not hold.
@@ -45,7 +45,7 @@ pub enum Broken {
 ///
 /// # Errors
 /// The first thing that does not hold.
-pub fn check(effect: &Effect, model: &Checkpoint, probe: Option<&Matrix>) -> Result<(), Broken> {
+pub fn check(effect: &Effect, model: &Checkpoint, probe: Option<&Rows>) -> Result<(), Broken> {
     let outline = model.outline();
     if effect.exact {
         same_tensors(&effect.outline, &outline)?;
@@ -113,13 +113,15 @@ fn all_finite(tensor: &Tensor) -> candle_core::Result<bool> {
     Ok(values.iter().all(|value| value.is_finite()))
 }
 
-fn runs(model: &Checkpoint, probe: Option<&Matrix>) -> Result<(), Broken> {
+fn runs(model: &Checkpoint, probe: Option<&Rows>) -> Result<(), Broken> {
     let broken = |reason: String| Broken::DoesNotRun { reason };
     let Some(inputs) = model.inputs() else { return Ok(()) };
-    let width = inputs.width();
-    let zeros = Matrix { rows: 1, columns: width, data: vec![0.0; width] };
-    let rows = probe.filter(|probe| probe.columns == width).unwrap_or(&zeros);
-    let outputs = model.predict(rows, rows.rows.max(1)).map_err(|error| broken(error.to_string()))?;
+    let zeros = match inputs.text() {
+        Some(_) => Rows::Tokens(vec![TokenRow { ids: vec![0; 2], types: vec![0; 2] }]),
+        None => Rows::Features(Matrix { rows: 1, columns: inputs.width(), data: vec![0.0; inputs.width()] }),
+    };
+    let rows = probe.unwrap_or(&zeros);
+    let outputs = model.predict(rows, rows.len().max(1)).map_err(|error| broken(error.to_string()))?;
     let finite = all_finite(&outputs).map_err(|error| broken(error.to_string()))?;
     if finite { Ok(()) } else { Err(broken("its outputs are not finite numbers".to_owned())) }
 }

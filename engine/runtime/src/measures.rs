@@ -83,9 +83,9 @@ fn part_examples(
 /// # Errors
 /// When the rows do not fit them.
 pub fn rows_of(project: &Project, model: &Checkpoint, part: Part) -> Result<Option<Examples>, StageError> {
-    let (Some(data), Some(inputs), Some(outputs)) = (&project.data, model.inputs(), model.outputs()) else {
+    let (Some(data), Some(_), Some(outputs)) = (&project.data, model.inputs(), model.outputs()) else {
         return Ok(None);
     };
     let rows = data.parts.rows(stand_in(&data.parts, part));
-    if rows.is_empty() { Ok(None) } else { Ok(Some(examples(&data.dataset, rows, inputs, outputs)?)) }
+    if rows.is_empty() { Ok(None) } else { Ok(Some(examples(&data.dataset, rows, model, outputs)?)) }
 }

@@ -7,8 +7,7 @@ mod services;
 use std::time::Instant;
 
 use paring_data::Part;
-use paring_model::Checkpoint;
-use paring_model::inputs::Matrix;
+use paring_model::{Checkpoint, Rows};
 use paring_passes::{Cx, Effect, PassError, PlanCx};
 use paring_schema::{Diagnostic, Stage};
 use paring_train::{Stream, TrainError};
@@ -180,16 +179,12 @@ impl Runner<'_> {
     }
 
     /// The first rows that there are, as the model's inputs.
-    pub(crate) fn probe(&self, model: &Checkpoint) -> Result<Option<Matrix>, StageError> {
+    pub(crate) fn probe(&self, model: &Checkpoint) -> Result<Option<Rows>, StageError> {
         let rows = match rows_of(self.project, model, Part::Test)? {
             Some(rows) => Some(rows),
             None => rows_of(self.project, model, Part::Train)?,
         };
-        Ok(rows.map(|rows| {
-            let kept = rows.inputs.rows.min(PROBE_ROWS);
-            let columns = rows.inputs.columns;
-            Matrix { rows: kept, columns, data: rows.inputs.data.into_iter().take(kept * columns).collect() }
-        }))
+        Ok(rows.map(|rows| rows.inputs.head(PROBE_ROWS)))
     }
 }
 

@@ -28,7 +28,7 @@ fn classifier() -> Checkpoint {
 }
 
 fn rows(data: &[f32], columns: usize, targets: Targets) -> Examples {
-    Examples { inputs: Matrix { rows: data.len() / columns, columns, data: data.to_vec() }, targets }
+    Examples { inputs: Matrix { rows: data.len() / columns, columns, data: data.to_vec() }.into(), targets }
 }
 
 /// Logits (x, 0.5 - x) for x = 1, -1, 0, 0.5.

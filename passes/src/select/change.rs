@@ -169,7 +169,7 @@ mod tests {
     }
 
     fn outputs(model: &Checkpoint, row: &[f32]) -> Vec<f32> {
-        let matrix = Matrix { rows: 1, columns: row.len(), data: row.to_vec() };
+        let matrix = Matrix { rows: 1, columns: row.len(), data: row.to_vec() }.into();
         model.predict(&matrix, 1).unwrap().to_vec2::<f32>().unwrap().remove(0)
     }
 

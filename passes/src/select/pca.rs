@@ -2,7 +2,6 @@
 
 use faer::{Mat, Side};
 use indexmap::IndexMap;
-use paring_data::Part;
 use paring_model::inputs::Matrix;
 use paring_model::{Checkpoint, InputStep};
 use schemars::JsonSchema;
@@ -112,7 +111,7 @@ impl Definition for Pca {
     }
 
     fn run(parameters: &PcaParameters, cx: &mut Cx<'_>, mut model: Checkpoint) -> Result<Outcome, PassError> {
-        let matrix = cx.required_examples(Part::Train, &model)?.inputs;
+        let (matrix, _) = cx.training_features(&model)?;
         let means = features::means(&matrix);
         let components = principal(&matrix, &means)?;
         let keep = parameters.keep.unwrap_or_else(|| components.exceeding(parameters.share()));

@@ -1,7 +1,8 @@
 //! `select/rfe`: recursive feature elimination with a linear model.
 
 use indexmap::IndexMap;
-use paring_data::{Examples, Part};
+use paring_data::Targets;
+use paring_model::inputs::Matrix;
 use paring_model::{Checkpoint, InputStep};
 use paring_train::linear::{LinearModel, fit_linear};
 use schemars::JsonSchema;
@@ -109,13 +110,13 @@ impl Definition for Rfe {
     }
 
     fn run(parameters: &RfeParameters, cx: &mut Cx<'_>, mut model: Checkpoint) -> Result<Outcome, PassError> {
-        let rows = cx.required_examples(Part::Train, &model)?;
+        let (matrix, targets) = cx.training_features(&model)?;
         let classes = model.outputs().map_or(0, |outputs| outputs.width());
-        let elimination = eliminate(parameters, cx, &rows, classes)?;
+        let elimination = eliminate(parameters, cx, (&matrix, &targets), classes)?;
         let names = model.inputs().map(|inputs| inputs.feature_names()).unwrap_or_default();
         let receipt = elimination.receipt(&names);
-        let step = InputStep::Select { keep: elimination.keep, from: rows.inputs.columns };
-        change::apply(&mut model, step, &features::means(&rows.inputs))?;
+        let step = InputStep::Select { keep: elimination.keep, from: matrix.columns };
+        change::apply(&mut model, step, &features::means(&matrix))?;
         Ok(Outcome { model, receipt })
     }
 }
@@ -133,18 +134,18 @@ struct Elimination {
 fn eliminate(
     parameters: &RfeParameters,
     cx: &Cx<'_>,
-    rows: &Examples,
+    (features, targets): (&Matrix, &Targets),
     classes: usize,
 ) -> Result<Elimination, PassError> {
-    let width = rows.inputs.columns;
+    let width = features.columns;
     let wanted = parameters.kept(width).max(1);
     let mut left = Elimination { keep: (0..width).collect(), gone: Vec::new(), rounds: 0 };
     let mut start: Option<LinearModel> = None;
     while left.keep.len() > wanted {
         cx.check_cancelled()?;
         cx.services.progress(width - left.keep.len(), width - wanted, "features dropped");
-        let matrix = features::keep(&rows.inputs, &left.keep);
-        let model = fit_linear(&matrix, &rows.targets, classes, parameters.c, start.as_ref())?;
+        let matrix = features::keep(features, &left.keep);
+        let model = fit_linear(&matrix, targets, classes, parameters.c, start.as_ref())?;
         let count = parameters.step.min(left.keep.len() - wanted);
         let worst = smallest(&model, left.keep.len(), count);
         start = Some(without(&model, left.keep.len(), &worst));

@@ -1,8 +1,6 @@
 //! `select/variance`: features that hardly vary go.
 
 use indexmap::IndexMap;
-use paring_data::Part;
-use paring_model::inputs::Matrix;
 use paring_model::{Checkpoint, InputStep, Inputs};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -75,7 +73,7 @@ impl Definition for Variance {
     }
 
     fn run(parameters: &VarianceParameters, cx: &mut Cx<'_>, mut model: Checkpoint) -> Result<Outcome, PassError> {
-        let matrix = cx.required_examples(Part::Train, &model)?.inputs;
+        let (matrix, _) = cx.training_features(&model)?;
         let unknown = || PassError::Failed("the model does not say how it reads raw rows".to_owned());
         let inputs = model.inputs().cloned().ok_or_else(unknown)?;
         let variances = own_variances(cx, &model, &inputs)?;
@@ -97,7 +95,7 @@ fn own_variances(cx: &Cx<'_>, model: &Checkpoint, inputs: &Inputs) -> Result<Vec
         steps: before.to_vec(),
         shape: inputs.shape.clone(),
     });
-    let raw: Matrix = cx.required_examples(Part::Train, &unscaled)?.inputs;
+    let (raw, _) = cx.training_features(&unscaled)?;
     Ok(after.iter().fold(features::variances(&raw), |variances, step| match step {
         InputStep::Select { keep, .. } => keep.iter().filter_map(|&index| variances.get(index).copied()).collect(),
         InputStep::Scale { .. } | InputStep::Project { .. } => variances,
@@ -170,8 +168,8 @@ mod tests {
         let outcome = bench.run::<Variance>(&json!({}), &model).unwrap();
         let answers = |model: &paring_model::Checkpoint| {
             let (dataset, parts) = bench.data.as_ref().unwrap();
-            let (inputs, outputs) = (model.inputs().unwrap(), model.outputs().unwrap());
-            let rows = paring_data::examples::examples(dataset, &parts.train, inputs, outputs).unwrap();
+            let outputs = model.outputs().unwrap();
+            let rows = paring_data::examples::examples(dataset, &parts.train, model, outputs).unwrap();
             model.predict(&rows.inputs, 8).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
         };
         for (before, after) in answers(&model).iter().zip(answers(&outcome.model)) {

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use paring_model::inputs::Matrix;
-use paring_model::{Checkpoint, Forward, Input, Mode, Outline, families};
+use paring_model::{Checkpoint, Forward, Input, Mode, Outline, Rows, families};
 use serde_json::json;
 
 use crate::support::{Weights, classes, distance, inputs, outline, random, spec, uniform};
@@ -22,7 +22,7 @@ fn an_mlp_is_its_formula() {
     model.set_tensor("head.weight", tensor(&[[2.0, 1.0], [0.0, -3.0]]));
     model.set_tensor("head.bias", Tensor::new(&[0.0_f32, 1.0], &Device::Cpu).unwrap());
     // x = (1, 3): hidden = relu(7.5, 1) = (7.5, 1), outputs = (16, -2); x = (2, 0): hidden = relu(2.5, -3) = (2.5, 0).
-    let rows = Matrix { rows: 2, columns: 2, data: vec![1.0, 3.0, 2.0, 0.0] };
+    let rows = Rows::from(Matrix { rows: 2, columns: 2, data: vec![1.0, 3.0, 2.0, 0.0] });
     assert_eq!(model.predict(&rows, 8).unwrap().to_vec2::<f32>().unwrap(), [[16.0, -2.0], [5.0, 1.0]]);
 }
 
@@ -56,10 +56,10 @@ fn rows_of_another_width_are_refused() {
 fn batches_change_nothing() {
     let model = built(7);
     let data = random(&[5, 72], -1.0, 1.0, 2).flatten_all().unwrap().to_vec1().unwrap();
-    let rows = Matrix { rows: 5, columns: 72, data };
+    let rows = Rows::from(Matrix { rows: 5, columns: 72, data });
     let (whole, parts) = (model.predict(&rows, 5).unwrap(), model.predict(&rows, 2).unwrap());
     assert!(distance(&whole, &parts) <= 1e-6);
-    let none = Matrix { rows: 0, columns: 72, data: Vec::new() };
+    let none = Rows::from(Matrix { rows: 0, columns: 72, data: Vec::new() });
     assert_eq!(model.predict(&none, 2).unwrap().dims(), [0, 3]);
 }
 

@@ -2,25 +2,26 @@
 
 use candle_core::{Device, Tensor};
 use paring_data::{Examples, Targets};
+use paring_model::Rows;
 use rand::seq::SliceRandom as _;
 
 use crate::error::{Result, TrainError};
 use crate::rng::Stream;
 
-/// All rows of a part, as tensors.
-pub(super) struct Rows {
-    /// [rows, features].
-    pub(super) inputs: Tensor,
+/// All rows of a part.
+pub(super) struct Part<'a> {
+    /// What the network reads.
+    pub(super) inputs: &'a Rows,
     /// [rows]: class numbers (u32) or standardized numbers (f32).
     pub(super) targets: Tensor,
     /// Rows.
     pub(super) count: usize,
 }
 
-impl Rows {
-    /// Copies examples into tensors.
-    pub(super) fn new(examples: &Examples, part: &'static str) -> Result<Self> {
-        let (count, width) = (examples.inputs.rows, examples.inputs.columns);
+impl<'a> Part<'a> {
+    /// Of examples; their targets become a tensor.
+    pub(super) fn new(examples: &'a Examples, part: &'static str) -> Result<Self> {
+        let count = examples.inputs.len();
         if count == 0 {
             return Err(TrainError::NoRows { part });
         }
@@ -28,12 +29,11 @@ impl Rows {
             let found = examples.targets.len();
             return Err(TrainError::Mismatch(format!("there are {found} targets for {count} {part} rows")));
         }
-        let inputs = Tensor::from_slice(&examples.inputs.data, (count, width), &Device::Cpu)?;
         let targets = match &examples.targets {
             Targets::Classes(classes) => Tensor::from_slice(classes, count, &Device::Cpu)?,
             Targets::Values(values) => Tensor::from_slice(values, count, &Device::Cpu)?,
         };
-        Ok(Self { inputs, targets, count })
+        Ok(Self { inputs: &examples.inputs, targets, count })
     }
 }
 

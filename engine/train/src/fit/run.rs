@@ -3,11 +3,11 @@
 use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor};
 use paring_data::{Examples, Targets};
-use paring_model::{Checkpoint, Forward, Input, Network};
+use paring_model::{Checkpoint, Forward, Network};
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 
-use super::batches::{self, Rows as Tensors};
+use super::batches::{self, Part};
 use super::objective::{Objective, known_classes};
 use super::{FitReport, FitSettings, Rates, Teacher, Watch};
 use crate::error::{Result, TrainError};
@@ -58,8 +58,8 @@ struct Run<'a> {
     objective: Objective<'a>,
     settings: &'a FitSettings,
     stream: &'a Stream,
-    train: Tensors,
-    validate: Option<Tensors>,
+    train: Part<'a>,
+    validate: Option<Part<'a>>,
     batches: Vec<usize>,
     first_loss: Option<f32>,
     /// Batches so far, over all epochs.
@@ -76,11 +76,11 @@ impl<'a> Run<'a> {
         settings: &'a FitSettings,
         stream: &'a Stream,
     ) -> Result<Self> {
-        let validate = rows.validate.map(|examples| Tensors::new(examples, "validation")).transpose()?;
+        let validate = rows.validate.map(|examples| Part::new(examples, "validation")).transpose()?;
         if settings.early_stopping.is_some() && validate.is_none() {
             return Err(TrainError::NoRows { part: "validation" });
         }
-        let train = Tensors::new(rows.train, "training")?;
+        let train = Part::new(rows.train, "training")?;
         let width = model.outline().config.map_or(0, |config| config.output);
         if let Some(Targets::Classes(classes)) = rows.validate.map(|examples| &examples.targets) {
             known_classes(classes, width)?;
@@ -158,8 +158,8 @@ impl<'a> Run<'a> {
 
     /// The loss of a batch, and its gradients.
     fn batch(&mut self, epoch: usize, rows: &[u32], rate: f64, dropout: &mut ChaCha8Rng) -> Result<(f32, GradStore)> {
+        let input = self.train.inputs.batch(&rows.iter().map(|&row| row as usize).collect::<Vec<_>>())?;
         let rows = Tensor::from_slice(rows, rows.len(), &Device::Cpu)?;
-        let input = Input::Features(self.train.inputs.index_select(&rows, 0)?);
         let mut uniform = |buffer: &mut [f32]| buffer.iter_mut().for_each(|number| *number = dropout.random());
         let outputs = self.network.forward(&input, &mut Forward::training(self.trainable, &mut uniform))?;
         let loss = self.objective.loss(&outputs, &self.train.targets.index_select(&rows, 0)?, &rows)?;
@@ -218,11 +218,11 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn validation_loss(&self, rows: &Tensors) -> Result<f32> {
+    fn validation_loss(&self, rows: &Part<'_>) -> Result<f32> {
         let mut outputs = Vec::new();
-        for start in (0..rows.count).step_by(VALIDATION_BATCH) {
-            let batch = rows.inputs.narrow(0, start, VALIDATION_BATCH.min(rows.count - start))?;
-            outputs.push(self.network.forward(&Input::Features(batch), &mut Forward::inference())?.detach());
+        let all: Vec<usize> = (0..rows.count).collect();
+        for batch in all.chunks(VALIDATION_BATCH) {
+            outputs.push(self.network.forward(&rows.inputs.batch(batch)?, &mut Forward::inference())?.detach());
         }
         self.objective.validation(&Tensor::cat(&outputs, 0)?, &rows.targets)
     }

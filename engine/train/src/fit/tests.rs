@@ -65,7 +65,7 @@ fn same_sign(rows: usize, features: usize, name: &str) -> Examples {
     let inputs = inputs(rows, features, name);
     let class = |row: &[f32]| u32::from(row[0] * row[1] > 0.0);
     let targets = Targets::Classes(inputs.data.chunks(features).map(class).collect());
-    Examples { inputs, targets }
+    Examples { inputs: inputs.into(), targets }
 }
 
 fn settings(epochs: usize) -> FitSettings {
@@ -146,7 +146,8 @@ fn early_stopping_needs_validation_rows() {
 #[test]
 fn a_rate_that_is_too_high_is_told_from_training() {
     let inputs = inputs(64, 4, "train");
-    let examples = Examples { targets: Targets::Values(inputs.data.iter().step_by(4).copied().collect()), inputs };
+    let targets = Targets::Values(inputs.data.iter().step_by(4).copied().collect());
+    let examples = Examples { targets, inputs: inputs.into() };
     let optimizer = OptimizerSpec::Sgd(SgdSpec::default());
     let settings = FitSettings { learning_rate: 50.0, optimizer, ..settings(20) };
     let mut model = mlp(&[8], 4, 0.0, number());

@@ -82,7 +82,7 @@ fn neurons_that_nothing_reads_change_no_prediction() {
     assert_eq!(effect.touches, ["layers.1"]);
     let pruned = Bench::empty().run::<Neurons>(&json!({"keep": 4}), &model).unwrap().model;
     assert_eq!(pruned.tensor("layers.1.weight").unwrap().dims(), [4, 48]);
-    let rows = Matrix { rows: 3, columns: 16, data: (0..48_u8).map(|i| f32::from(i % 7) - 3.0).collect() };
+    let rows = Matrix { rows: 3, columns: 16, data: (0..48_u8).map(|i| f32::from(i % 7) - 3.0).collect() }.into();
     let outputs = |model: &Checkpoint| model.predict(&rows, 2).unwrap().to_vec2::<f32>().unwrap();
     let pairs = outputs(&model).concat().into_iter().zip(outputs(&pruned).concat());
     assert!(pairs.clone().all(|(was, is)| (was - is).abs() < 1e-6), "{:?}", pairs.collect::<Vec<_>>());

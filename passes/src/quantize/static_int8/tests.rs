@@ -54,7 +54,7 @@ fn convnet() -> Spec {
 fn distance(one: &Checkpoint, other: &Checkpoint, width: usize) -> f64 {
     let mut rng = Stream::new(9).rng();
     let data: Vec<f32> = (0..50 * width).map(|_| rng.random_range(-1.0..1.0)).collect();
-    let rows = Matrix { rows: 50, columns: width, data };
+    let rows = Matrix { rows: 50, columns: width, data }.into();
     let outputs = |model: &Checkpoint| -> Vec<f32> {
         model.predict(&rows, 16).unwrap().flatten_all().unwrap().to_vec1().unwrap()
     };
