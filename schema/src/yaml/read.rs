@@ -46,11 +46,11 @@ fn too_large(name: &str, bytes: u64) -> Diagnostic {
         .help("a recipe is a small YAML file; data and models are named in it by their path")
 }
 
-fn reason(error: &std::io::Error) -> &'static str {
+fn reason(error: &std::io::Error) -> String {
     match error.kind() {
-        std::io::ErrorKind::NotFound => "there is no such file",
-        std::io::ErrorKind::PermissionDenied => "permission is denied",
-        _ => "reading it failed",
+        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "permission is denied".to_owned(),
+        _ => error.to_string(),
     }
 }
 

@@ -15,7 +15,7 @@ impl Places {
     pub fn new(recipe: &Path, roots: &[PathBuf]) -> Self {
         let own = match recipe.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
-            _ => PathBuf::from("."),
+            _ => PathBuf::new(),
         };
         Self { directories: std::iter::once(own).chain(roots.iter().cloned()).collect() }
     }
@@ -38,12 +38,15 @@ impl Places {
 
     fn allows(&self, path: &Path) -> bool {
         let Ok(real) = path.canonicalize() else { return false };
-        self.directories.iter().filter_map(|directory| directory.canonicalize().ok()).any(|root| real.starts_with(root))
+        self.directories
+            .iter()
+            .filter_map(|directory| here(directory).canonicalize().ok())
+            .any(|root| real.starts_with(root))
     }
 
     fn missing(&self, loaded: &Loaded, path: &Path, pointer: &str) -> Diagnostic {
         let looked: Vec<String> =
-            self.directories.iter().map(|directory| format!("`{}`", directory.display())).collect();
+            self.directories.iter().map(|directory| format!("`{}`", here(directory).display())).collect();
         let message = format!("there is no file `{}`", path.display());
         let near = self.near(path).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
         Diagnostic::new("D005", message)
@@ -56,7 +59,7 @@ impl Places {
         let wanted = path.file_name()?.to_str()?;
         let parent = path.parent()?;
         self.directories.iter().find_map(|directory| {
-            let entries = std::fs::read_dir(directory.join(parent)).ok()?;
+            let entries = std::fs::read_dir(here(&directory.join(parent))).ok()?;
             let mut names: Vec<String> =
                 entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
             names.sort();
@@ -64,4 +67,9 @@ impl Places {
             Some(parent.join(near).display().to_string())
         })
     }
+}
+
+/// The directory; the present one where its path is empty.
+fn here(directory: &Path) -> &Path {
+    if directory.as_os_str().is_empty() { Path::new(".") } else { directory }
 }

@@ -46,7 +46,8 @@ pub fn load_data(loaded: &Loaded, places: &Places) -> Result<Option<ProjectData>
     let labels = row_classes(&main, &options, loaded.recipe.task).map_err(wrong)?;
     let plan = split_plan(&spec.split, labels.is_some());
     let chosen: Option<Vec<u32>> = labels.map(|all| kept.iter().map(|&row| all[row]).collect());
-    let parts = split(kept.len(), chosen.as_deref(), &plan, loaded.recipe.seed).map_err(wrong)?.of(&kept);
+    let parts = split(kept.len(), chosen.as_deref(), &plan, loaded.recipe.seed);
+    let parts = parts.map_err(|error| wrong(error.with_class_names(&class_names(&main, &options))))?.of(&kept);
     let (dataset, parts) = with_test_rows(main, extra, parts, &options).map_err(wrong)?;
     let ends = fit_ends(&dataset, &parts, &options, loaded.recipe.task).map_err(wrong)?;
     let digest = digest(&dataset, &parts, spec);
@@ -129,6 +130,14 @@ fn row_classes(dataset: &Dataset, options: &FitOptions, task: language::Task) ->
         classes(dataset, &options.label).map(Some)
     } else {
         Ok(None)
+    }
+}
+
+/// Names of the classes, for messages; none where there are no classes.
+fn class_names(dataset: &Dataset, options: &FitOptions) -> Vec<String> {
+    match fit_outputs(dataset, &[], &options.label, Task::Classify) {
+        Ok(Outputs::Classify { labels, .. }) => labels,
+        _ => Vec::new(),
     }
 }
 
