@@ -1,5 +1,6 @@
 //! Resolving what a recipe names: paths, the model's headers, the rows and their parts.
 
+pub mod hub;
 mod paths;
 mod rows;
 
@@ -23,12 +24,21 @@ pub use paths::Places;
 /// When it cannot be read, or a model from nothing has no data to fit its ends to.
 pub fn load_model(loaded: &Loaded, places: &Places, data: Option<&ProjectData>) -> Result<Checkpoint, Diagnostic> {
     match &loaded.recipe.model {
+        ModelSource::Load(address) if hub::is_address(address) => fetch(loaded, address),
         ModelSource::Load(path) => open(loaded, places, Path::new(path)),
         ModelSource::Family(family, settings) => {
             let spec = Spec::from_parts(family, settings).map_err(|error| problems::of_model(loaded, &error))?;
             unbuilt(loaded, spec, data)
         }
     }
+}
+
+fn fetch(loaded: &Loaded, address: &str) -> Result<Checkpoint, Diagnostic> {
+    let directory = hub::fetch(address).map_err(|error| {
+        let diagnostic = Diagnostic::new("M003", error.to_string()).label(loaded.span("/model/load"), "");
+        error.help().into_iter().fold(diagnostic, Diagnostic::help)
+    })?;
+    Checkpoint::open(&directory).map_err(|error| problems::of_model(loaded, &error))
 }
 
 fn open(loaded: &Loaded, places: &Places, path: &Path) -> Result<Checkpoint, Diagnostic> {

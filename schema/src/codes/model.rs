@@ -27,4 +27,15 @@ stages:
 
 Add a `data` block with a `label`."#,
     },
+    CodeInfo {
+        code: "M003",
+        title: "a model of a hub that cannot be fetched",
+        explanation: r#"`hf://org/name@revision` names a model of a Hugging Face hub. The revision is required, because a name alone means another model tomorrow; a commit is best, for branches and tags can move. Files are fetched once and kept in the hub's usual cache (`HF_HOME`); `HF_ENDPOINT` names another hub.
+
+```yaml
+model: { load: hf://sentence-transformers/all-MiniLM-L6-v2 }
+```
+
+Add the revision; or follow the message where the hub could not be reached or holds no such model."#,
+    },
 ];

@@ -19,6 +19,7 @@ const DEEPEST: usize = 16;
 /// When a directory cannot be read, there are too many files, or a link leads out of the directory.
 pub(crate) fn carried(directory: &Path, own: &dyn Fn(&str) -> bool) -> Result<BTreeMap<PathBuf, PathBuf>> {
     let root = directory.canonicalize().map_err(|source| unreadable(directory, source))?;
+    let roots = roots(&root);
     let mut found = BTreeMap::new();
     let mut open = vec![(root.clone(), PathBuf::new(), 0)];
     while let Some((path, relative, depth)) = open.pop() {
@@ -30,7 +31,7 @@ pub(crate) fn carried(directory: &Path, own: &dyn Fn(&str) -> bool) -> Result<BT
                 continue;
             }
             let relative = relative.join(&name);
-            match kind(&root, &entry)? {
+            match kind(&roots, &entry)? {
                 Kind::Directory if depth < DEEPEST => open.push((entry.path(), relative, depth + 1)),
                 Kind::Directory => return Err(refuse(&entry.path(), format!("it is more than {DEEPEST} levels deep"))),
                 Kind::File => drop(found.insert(relative, entry.path())),
@@ -50,8 +51,20 @@ enum Kind {
     Other,
 }
 
-/// Links are followed to files of the same directory only.
-fn kind(root: &Path, entry: &DirEntry) -> Result<Kind> {
+/// Where links may lead: the directory itself; and, where it is a snapshot in the cache of a model hub
+/// (`models--org--name/snapshots/COMMIT`), the folder of that model's files, `blobs`.
+fn roots(directory: &Path) -> Vec<PathBuf> {
+    let mut roots = vec![directory.to_owned()];
+    let snapshots = directory.parent().filter(|parent| parent.ends_with("snapshots"));
+    let model = snapshots
+        .and_then(Path::parent)
+        .filter(|model| model.file_name().is_some_and(|name| name.to_string_lossy().starts_with("models--")));
+    roots.extend(model.map(|model| model.join("blobs")));
+    roots
+}
+
+/// Links are followed to files below `roots` only.
+fn kind(roots: &[PathBuf], entry: &DirEntry) -> Result<Kind> {
     let path = entry.path();
     let kind = entry.file_type().map_err(|source| unreadable(&path, source))?;
     if !kind.is_symlink() {
@@ -64,7 +77,7 @@ fn kind(root: &Path, entry: &DirEntry) -> Result<Kind> {
         });
     }
     let target = path.canonicalize().map_err(|source| unreadable(&path, source))?;
-    match target.starts_with(root) && target.is_file() {
+    match roots.iter().any(|root| target.starts_with(root)) && target.is_file() {
         true => Ok(Kind::File),
         false => Err(refuse(&path, "the link does not lead to a file of the model's directory".to_owned())),
     }
