@@ -1,0 +1,162 @@
+//! Passes that say they worked and did not, or did what they did not say: each is a failed run that leaves a report
+//! and nothing else.
+
+use candle_core::{DType, Device, Tensor};
+use paring_engine::Ending;
+use paring_model::{Checkpoint, WeightOutline};
+use paring_passes::{Outcome, PassError, Receipt};
+
+use crate::support::{Fake, Scene, codes, done, numbers, set, shift};
+
+/// Runs an honest stage and then the liar: the run fails with this code and these words, and leaves a report of it.
+fn caught(liar: &Fake, code: &str, words: &str) {
+    let id = paring_passes::Pass::info(liar).id;
+    let rest = format!(
+        "stages:\n  - fake/shift: {{ by: 0.5 }}\n  - {{ id: lie, {id}: {{}} }}\nexport: [{{ safetensors: {{}} }}]\n"
+    );
+    let scene = Scene::new(&rest, &[liar, &shift()]);
+    let result = scene.run();
+    assert_eq!((result.ending, result.ending.exit_code()), (Ending::StageFailed, 1));
+    assert_eq!(codes(&result.problems), [code]);
+    assert_eq!(result.problems.list[0].message, format!("stage `lie`, pass `{id}` failed: {words}"));
+    let last = result.report.stages.last().unwrap();
+    assert_eq!((last.outcome.as_str(), last.failure.as_deref()), ("failed", Some(words)));
+    assert_eq!(scene.names("out"), ["report.json", "timings.json"]);
+    assert_eq!(scene.cache().entries().len(), 1, "the honest stage's result alone is cached");
+    assert!(scene.unfinished().is_empty(), "{:?}", scene.unfinished());
+}
+
+fn tensor(values: &[f32], shape: (usize, usize)) -> Tensor {
+    Tensor::from_vec(values.to_vec(), shape, &Device::Cpu).unwrap()
+}
+
+#[test]
+fn success_without_a_change() {
+    let words = "it reports success but changed nothing: the model is the same as before";
+    caught(&Fake::changing("fake/nothing", |_| ()), "E003", words);
+    // Written anew, the same numbers are no change either.
+    let same = |model: &mut Checkpoint| {
+        let bias = numbers(model, "head.bias");
+        set(model, "head.bias", &bias);
+    };
+    caught(&Fake::changing("fake/same", same), "E003", words);
+}
+
+#[test]
+fn numbers_that_are_not_finite() {
+    for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let pass = Fake::changing("fake/nan", move |model| set(model, "head.bias", &[value, 0.0]));
+        caught(&pass, "E004", "tensor `head.bias` holds a value that is not finite");
+        caught(&pass.unsure(), "E004", "tensor `head.bias` holds a value that is not finite");
+    }
+}
+
+#[test]
+fn finite_numbers_that_overflow_when_the_model_runs() {
+    let pass = Fake::changing("fake/huge", |model| {
+        set(model, "layers.0.weight", &[3e38; 4]);
+        set(model, "head.weight", &[3e38; 4]);
+    });
+    caught(&pass, "E004", "the model does not run any more: its outputs are not finite numbers");
+}
+
+#[test]
+fn another_shape_than_planned() {
+    let pass = Fake::changing("fake/grows", |model| model.set_tensor("head.weight", tensor(&[1.0; 6], (2, 3))));
+    caught(&pass, "E004", "tensor `head.weight` is 2 x 3 F32, planned was 2 x 2 F32");
+}
+
+#[test]
+fn another_type_or_mask_than_planned() {
+    let half = |model: &mut Checkpoint| {
+        let weight = model.tensor("head.weight").unwrap().to_dtype(DType::F16).unwrap();
+        model.set_tensor("head.weight", weight);
+    };
+    let words = "tensor `head.weight` is 2 x 2 F16, planned was 2 x 2 F32";
+    caught(&Fake::changing("fake/halves", half), "E004", words);
+    let mask = |model: &mut Checkpoint| model.set_masked("head.weight", true).unwrap();
+    let words = "tensor `head.weight` is 2 x 2 F32 masked, planned was 2 x 2 F32";
+    caught(&Fake::changing("fake/masks", mask), "E004", words);
+}
+
+#[test]
+fn a_tensor_too_few_or_too_many() {
+    let drops = Fake::changing("fake/drops", |model| assert!(model.remove("head.bias")));
+    caught(&drops, "E004", "tensor `head.bias` is missing");
+    let adds = Fake::changing("fake/adds", |model| model.set_tensor("head.extra", tensor(&[1.0], (1, 1))));
+    caught(&adds, "E004", "tensor `head.extra` was not planned");
+    let renames = Fake::changing("fake/renames", |model| {
+        let bias = model.tensor("head.bias").unwrap();
+        model.remove("head.bias");
+        model.set_tensor("tail.bias", bias);
+    });
+    caught(&renames, "E004", "tensor `head.bias` is missing");
+}
+
+#[test]
+fn a_pass_that_is_not_sure_must_leave_a_model_that_runs_all_the_same() {
+    let narrow = |model: &mut Checkpoint| model.set_tensor("head.weight", tensor(&[1.0; 6], (2, 3)));
+    let scene = Scene::new("stages: [fake/narrow: {}]\n", &[&Fake::changing("fake/narrow", narrow).unsure()]);
+    let result = scene.run();
+    assert_eq!(codes(&result.problems), ["E004"]);
+    let message = &result.problems.list[0].message;
+    assert!(message.contains("the model does not run any more") && message.contains("head"), "{message}");
+}
+
+/// A pass that changes the head's bias and has more to tell.
+fn boasts(claim: impl Fn(&mut Receipt) + Send + Sync + 'static) -> Fake {
+    Fake::new("fake/boasts", move |_, _, mut model| -> Result<Outcome, PassError> {
+        set(&mut model, "head.bias", &[0.25, 0.0]);
+        let mut outcome = done(model)?;
+        claim(&mut outcome.receipt);
+        Ok(outcome)
+    })
+}
+
+#[test]
+fn the_report_tells_what_changed_whatever_the_receipt_says() {
+    let claim = |receipt: &mut Receipt| {
+        receipt.summary = "rewrote every layer".to_owned();
+        receipt.sites.insert("layers.0".to_owned(), [("zeros".to_owned(), 2.0)].into_iter().collect());
+    };
+    let scene = Scene::new("stages: [fake/boasts: {}]\n", &[&boasts(claim)]);
+    let result = scene.run();
+    assert_eq!(result.ending, Ending::Done);
+    assert_eq!(result.report.stages[0].engine.changed, ["head.bias"]);
+}
+
+#[test]
+fn a_lie_in_a_trial_fails_that_trial_and_no_other() {
+    let rest = "stages:
+  - sweep/grid: { objectives: { accuracy: maximize }, space: { by: { choice: [0, 1] } } }
+    stages: [fake/divides: { by: $by }]
+export: [safetensors: {}]
+";
+    let divides = Fake::new("fake/divides", |parameters, _, mut model| {
+        let by = parameters["by"].as_f64().unwrap() as f32;
+        set(&mut model, "head.bias", &[0.5 / by, 0.0]);
+        done(model)
+    });
+    let scene = Scene::new(rest, &[&divides]);
+    let result = scene.run();
+    assert_eq!(result.ending, Ending::Done);
+    let receipt = &result.report.stages[0].receipt;
+    assert_eq!((receipt.figures["failed"], receipt.figures["chosen"]), (1.0, 1.0));
+    let reason = receipt.details["trials"][0]["reason"].as_str().unwrap();
+    assert!(reason.ends_with("tensor `head.bias` holds a value that is not finite"), "{reason}");
+    assert_eq!(numbers(&scene.exported(), "head.bias"), [0.5, 0.0]);
+}
+
+#[test]
+fn a_shape_that_was_planned_is_no_lie() {
+    let half = |model: &mut Checkpoint| {
+        let weight = model.tensor("head.weight").unwrap().to_dtype(DType::F16).unwrap();
+        model.set_tensor("head.weight", weight);
+    };
+    let pass = Fake::changing("fake/halves", half).foresees(|_, outline| {
+        let Some(WeightOutline::Dense { dtype, .. }) = outline.weights.get_mut("head.weight") else { return };
+        *dtype = "F16".to_owned();
+    });
+    let scene = Scene::new("stages: [fake/halves: {}]\n", &[&pass]);
+    assert_eq!(scene.run().ending, Ending::Done);
+}
