@@ -1,6 +1,8 @@
 //! The stage cache: results under the digest of everything that decides them. Entries appear whole or not at all,
 //! failures never; an entry that does not hold what it says is not believed.
 
+mod sealed;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -71,7 +73,7 @@ impl Cache {
     }
 
     fn read_entry(&self, directory: &Path) -> Option<Entry> {
-        serde_json::from_slice(&std::fs::read(directory.join("entry.json")).ok()?).ok()
+        sealed::read(&directory.join("entry.json"))
     }
 
     /// Digest of the stored result, without reading the model.
@@ -117,8 +119,7 @@ impl Cache {
             engine: cached.engine.clone(),
             files: file_digests(&new.path().join("model")).map_err(wrong)?,
         };
-        let text = serde_json::to_vec_pretty(&entry).map_err(|error| wrong(error.into()))?;
-        write_atomically(&new.path().join("entry.json"), &text).map_err(wrong)?;
+        sealed::write(&new.path().join("entry.json"), &entry).map_err(wrong)?;
         self.publish(new, &directory).map_err(wrong)?;
         Ok(Checkpoint::open(&directory.join("model"))?)
     }
@@ -157,17 +158,13 @@ impl Cache {
 
     /// Measures of a model on some rows, as far as they were taken before.
     pub fn measures(&self, model: &str, rows: &str) -> IndexMap<String, IndexMap<String, f64>> {
-        let read = || serde_json::from_slice(&std::fs::read(self.measures_path(model, rows)).ok()?).ok();
-        read().unwrap_or_default()
+        sealed::read(&self.measures_path(model, rows)).unwrap_or_default()
     }
 
     /// Keeps measures of a model on some rows.
     pub fn keep_measures(&self, model: &str, rows: &str, measures: &IndexMap<String, IndexMap<String, f64>>) {
         let path = self.measures_path(model, rows);
-        let written = serde_json::to_vec(measures).map_err(std::io::Error::from).and_then(|text| {
-            std::fs::create_dir_all(self.root.join("measures"))?;
-            write_atomically(&path, &text)
-        });
+        let written = std::fs::create_dir_all(self.root.join("measures")).and_then(|()| sealed::write(&path, measures));
         if let Err(error) = written {
             tracing::warn!(%error, "cannot keep measures in the cache");
         }

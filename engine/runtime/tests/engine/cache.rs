@@ -134,6 +134,41 @@ fn an_entry_whose_model_is_damaged_is_not_believed() {
 }
 
 #[test]
+fn an_entry_whose_words_are_damaged_is_not_believed() {
+    let reword = |from: &'static str, to: &'static str| {
+        move |_: &Scene, entry: &Path| {
+            let path = entry.join("entry.json");
+            let text = std::fs::read_to_string(&path).unwrap();
+            assert!(text.contains(from), "{from}");
+            std::fs::write(path, text.replace(from, to)).unwrap();
+        }
+    };
+    runs_again_after(|_, entry| std::fs::write(entry.join("entry.json"), "{").unwrap(), "truncated words");
+    runs_again_after(|_, entry| std::fs::remove_file(entry.join("entry.json")).unwrap(), "no words");
+    runs_again_after(reword("it worked", "it wonders"), "another receipt");
+    runs_again_after(reword("head.bias", "head.bits"), "another finding");
+    runs_again_after(reword("\"by\": 1.5", "\"by\": 1.25"), "another parameter");
+}
+
+#[test]
+fn an_entry_that_names_another_digest_is_not_believed() {
+    let rename = |scene: &Scene, entry: &Path| {
+        let result = scene.run().report.model.unwrap();
+        let path = entry.join("entry.json");
+        let mut words: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        find(&mut words, "result").expect("the entry names its result's digest").clone_from(&result.into());
+        std::fs::write(path, words.to_string()).unwrap();
+    };
+    runs_again_after(rename, "another digest");
+}
+
+/// The value under a key, wherever it is.
+fn find<'a>(value: &'a mut serde_json::Value, key: &str) -> Option<&'a mut serde_json::Value> {
+    let map = value.as_object_mut()?;
+    if map.contains_key(key) { map.get_mut(key) } else { map.values_mut().find_map(|inner| find(inner, key)) }
+}
+
+#[test]
 fn an_entry_of_another_key_is_not_believed() {
     let swap = |scene: &Scene, first: &Path| {
         let second = entry(scene, "second");
@@ -142,4 +177,15 @@ fn an_entry_of_another_key_is_not_believed() {
         }
     };
     runs_again_after(swap, "the second stage's result under the first one's key");
+}
+
+#[test]
+fn measures_that_are_damaged_are_taken_again() {
+    let (scene, ..) = warm();
+    let before = scene.run().report;
+    for (path, bytes) in scene.files("cache/v1/measures") {
+        let text = String::from_utf8(bytes).unwrap();
+        std::fs::write(scene.path("cache/v1/measures").join(path), text.replace("0.", "0.1")).unwrap();
+    }
+    assert_eq!(scene.run().report, before);
 }
