@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::ENGINE_FORMAT;
 use crate::cache::Cache;
+use crate::catalog::Registry;
 use crate::project::{ConfiguredStage, Project};
 
 /// Everything that decides a stage's result.
@@ -27,6 +28,8 @@ pub struct KeyParts {
     pub ignore: Vec<String>,
     /// Nested stages, with variables.
     pub nested: Vec<Value>,
+    /// Passes of the nested stages at any depth, in the order written, each with its version.
+    pub nested_passes: Vec<(String, u32)>,
     /// Names of the recipe's measures, for a stage that chooses by them.
     pub measures: Vec<String>,
     /// Digest of rows and parts.
@@ -70,6 +73,10 @@ impl KeyParts {
         note(self.parameters != old.parameters, parameters_changed(&self.parameters, &old.parameters));
         note(self.targets != old.targets || self.ignore != old.ignore, "its selectors changed".to_owned());
         note(self.nested != old.nested, "its nested stages changed".to_owned());
+        for ((pass, version), (old_pass, old_version)) in self.nested_passes.iter().zip(&old.nested_passes) {
+            let differs = pass == old_pass && version != old_version;
+            note(differs, format!("version {old_version} of the nested pass `{pass}` gave the last result"));
+        }
         note(self.measures != old.measures, "the measures it chooses by changed".to_owned());
         note(self.data != old.data, "the data or its split changed".to_owned());
         note(self.seed != old.seed, format!("the seed was {}", old.seed));
@@ -104,11 +111,25 @@ pub fn parts(project: &Project, configured: &ConfiguredStage, around: &[String],
         targets: stage.targets.clone(),
         ignore: stage.ignore.clone(),
         nested: stage.nested.clone(),
+        nested_passes: nested_passes(&project.checked.registry, &stage.nested),
         measures: if chooses { recipe.measure.clone() } else { Vec::new() },
         data: project.data.as_ref().map(|data| data.digest.clone()),
         seed: recipe.seed,
         stream: around.iter().chain([&stage.id]).cloned().collect(),
     }
+}
+
+/// The passes that nested stages name, with their versions.
+fn nested_passes(registry: &Registry, stages: &[Value]) -> Vec<(String, u32)> {
+    let mut found = Vec::new();
+    for (key, value) in stages.iter().filter_map(Value::as_object).flatten() {
+        match (registry.find(key), key.as_str(), value.as_array()) {
+            (Some(pass), ..) => found.push((key.clone(), pass.info().version)),
+            (None, "stages", Some(inner)) => found.extend(nested_passes(registry, inner)),
+            _ => {}
+        }
+    }
+    found
 }
 
 /// Whether the cache holds the result of these parts; without parts (a stage before it misses) it cannot.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use paring_engine::Ending;
 use paring_passes::{Pass as _, PassError};
 
-use crate::support::{Fake, Scene, set, shift};
+use crate::support::{Fake, Scene, set, shift, sweep};
 
 const TWO: &str = "stages:
   - { id: first, fake/shift: { by: 1.5 } }
@@ -188,4 +188,22 @@ fn measures_that_are_damaged_are_taken_again() {
         std::fs::write(scene.path("cache/v1/measures").join(path), text.replace("0.", "0.1")).unwrap();
     }
     assert_eq!(scene.run().report, before);
+}
+
+#[test]
+fn another_version_of_a_nested_pass_runs_the_sweep_again() {
+    let recipe = "stages:
+  - id: sweep
+    fake/sweep: { space: { by: { choice: [1, 2] } } }
+    stages: [fake/shift: { by: $by }]
+";
+    let (sweep, old, new) = (sweep(), shift(), shift().version(2));
+    let scene = Scene::new(recipe, &[&sweep, &old]);
+    scene.run();
+    scene.run();
+    assert_eq!((sweep.runs(), old.runs()), (1, 2));
+    scene.use_passes(&[&sweep, &new]);
+    assert_eq!(scene.why(), [(false, "version 1 of the nested pass `fake/shift` gave the last result".to_owned())]);
+    scene.run();
+    assert_eq!((sweep.runs(), new.runs()), (2, 2));
 }
