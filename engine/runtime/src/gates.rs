@@ -51,20 +51,30 @@ pub fn judge(
     for (measure, gate) in gates {
         let now = after.get(measure).copied().unwrap_or(f64::NAN);
         let was = before.and_then(|before| before.get(measure)).copied();
-        let mut judge = |bound: &str, limit: Option<f64>, found: Option<f64>, at_least: bool| {
+        let mut judge = |bound: &str, limit: Option<f64>, found: Option<f64>, rounding: f64| {
             let (Some(limit), Some(found)) = (limit, found) else { return };
             // Written so that a value that is not a number meets no bound.
-            let met = if at_least { found >= limit } else { found <= limit };
+            let met = if bound.starts_with("min") { found >= limit } else { found <= limit };
+            let met = met || (found.is_finite() && (found - limit).abs() <= rounding);
             verdicts.push(Verdict { measure: measure.clone(), bound: bound.to_owned(), limit, found, met });
         };
-        judge("min", gate.min, Some(now), true);
-        judge("max", gate.max, Some(now), false);
-        judge("max_drop", gate.max_drop, was.map(|was| was - now), false);
-        judge("max_rise", gate.max_rise, was.map(|was| now - was), false);
-        judge("max_ratio", gate.max_ratio, was.map(|was| now / was), false);
-        judge("min_ratio", gate.min_ratio, was.map(|was| now / was), true);
+        judge("min", gate.min, Some(now), 0.0);
+        judge("max", gate.max, Some(now), 0.0);
+        let rounding = was.map_or(0.0, |was| difference_rounding(was, now));
+        judge("max_drop", gate.max_drop, was.map(|was| was - now), rounding);
+        judge("max_rise", gate.max_rise, was.map(|was| now - was), rounding);
+        let ratio = was.map(|was| now / was);
+        let rounding = ratio.map_or(0.0, |ratio| 2.0 * f64::EPSILON * ratio.abs());
+        judge("max_ratio", gate.max_ratio, ratio, rounding);
+        judge("min_ratio", gate.min_ratio, ratio, rounding);
     }
     verdicts
+}
+
+/// How far a difference may lie from the exact one: both values, the difference and the bound were each rounded once.
+/// So a drop from 0.8 to 0.7, which comes out a little above 0.1, is one of 0.1.
+fn difference_rounding(was: f64, now: f64) -> f64 {
+    2.0 * f64::EPSILON * (was.abs() + now.abs())
 }
 
 #[cfg(test)]

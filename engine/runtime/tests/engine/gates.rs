@@ -25,8 +25,13 @@ fn every_bound_is_inclusive_and_one_step_beyond_it_is_not_met() {
         (10, 8, "min: 0.8", "min: 0.801"),
         (10, 8, "max: 0.8", "max: 0.799"),
         (10, 8, "max_drop: 0.2", "max_drop: 0.199"),
+        (8, 7, "max_drop: 0.1", "max_drop: 0.099"),
+        (6, 9, "max_rise: 0.3", "max_rise: 0.299"),
+        (7, 8, "max_rise: 0.1", "max_rise: 0.099"),
         (10, 7, "max_ratio: 0.7", "max_ratio: 0.699"),
+        (6, 9, "max_ratio: 150%", "max_ratio: 1.499"),
         (10, 7, "min_ratio: 0.7", "min_ratio: 0.701"),
+        (8, 6, "min_ratio: 0.75", "min_ratio: 0.751"),
     ];
     for (before, after, at, beyond) in cases {
         assert_eq!(gated(before, after, at).ending, Ending::Done, "{before} to {after}: {at}");
