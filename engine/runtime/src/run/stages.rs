@@ -83,6 +83,7 @@ pub fn run(
         problems: Vec::new(),
         ending: Ending::Done,
     };
+    run.note_best();
     run.stages();
     Ok(finish(run))
 }
@@ -174,6 +175,11 @@ impl Run<'_> {
             self.baseline.clone_from(&state.measured);
         }
         self.state = state;
+        self.note_best();
+    }
+
+    /// Takes note of the model now where it meets all of the recipe's gates: a later one may not.
+    fn note_best(&mut self) {
         if self.state.measured.is_some() && self.recipe_verdicts(&self.state).iter().all(|verdict| verdict.met) {
             self.best = Some(self.state.clone());
         }

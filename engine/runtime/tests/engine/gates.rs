@@ -124,6 +124,13 @@ fn with_keep_best_the_last_model_that_met_the_recipe_gate_is_kept() {
 }
 
 #[test]
+fn with_keep_best_the_first_model_is_kept_where_it_alone_meets_the_recipe_gate() {
+    let scene = three("", "require: { accuracy: { max_drop: 0.05 } }\non_fail: keep_best\n");
+    assert_eq!(scene.run().ending, Ending::GateNotMet);
+    assert_eq!(kept(&scene), 0.0);
+}
+
+#[test]
 fn with_keep_best_a_stage_that_fails_is_left_out_and_the_exit_code_tells() {
     let fails = Fake::new("fake/fails", |_, _, _| Err(PassError::Failed("no luck".to_owned())));
     let rest = "stages: [fake/shift: { by: 1.5 }, fake/fails: {}, fake/again: { by: 1 }]
