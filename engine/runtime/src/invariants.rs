@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Tensor};
 use paring_model::inputs::Matrix;
-use paring_model::{Checkpoint, Outline, Rows, TokenRow, Weight, WeightOutline};
+use paring_model::{Checkpoint, Inputs, Outline, Rows, TokenRow, Weight, WeightOutline};
 use paring_passes::Effect;
 
 /// What does not hold.
@@ -27,6 +27,15 @@ pub enum Broken {
         /// What the plan says.
         planned: String,
     },
+    /// The settings are not those that were planned.
+    #[error("the model's settings are not those that were planned")]
+    Settings,
+    /// Raw rows are read, or outputs understood, otherwise than planned.
+    #[error("the model {what} otherwise than was planned")]
+    Ends {
+        /// "reads rows", "gives answers".
+        what: &'static str,
+    },
     /// A tensor holds NaN or infinity.
     #[error("tensor `{name}` holds a value that is not finite")]
     NotFinite {
@@ -49,6 +58,9 @@ pub fn check(effect: &Effect, model: &Checkpoint, probe: Option<&Rows>) -> Resul
     let outline = model.outline();
     if effect.exact {
         same_tensors(&effect.outline, &outline)?;
+        same_frame(&effect.outline, &outline)?;
+    } else if effect.outline.built && !outline.built {
+        return Err(Broken::DoesNotRun { reason: "all of its tensors are gone".to_owned() });
     }
     for name in model.names() {
         finite(model, &name)?;
@@ -69,6 +81,23 @@ fn same_tensors(planned: &Outline, found: &Outline) -> Result<(), Broken> {
     match found.weights.keys().find(|name| !planned.weights.contains_key(*name)) {
         Some(name) => Err(Broken::Name { name: name.clone(), what: "was not planned" }),
         None => Ok(()),
+    }
+}
+
+/// Settings, inputs and outputs. The numbers in the steps of the inputs (means, which columns) are found by the pass.
+fn same_frame(planned: &Outline, found: &Outline) -> Result<(), Broken> {
+    let frame = |inputs: &Inputs| {
+        let steps: Vec<_> = inputs.steps.iter().map(std::mem::discriminant).collect();
+        (inputs.columns.clone(), steps, inputs.shape.clone())
+    };
+    if planned.config != found.config {
+        Err(Broken::Settings)
+    } else if planned.inputs.as_ref().map(frame) != found.inputs.as_ref().map(frame) {
+        Err(Broken::Ends { what: "reads rows" })
+    } else if planned.outputs != found.outputs {
+        Err(Broken::Ends { what: "gives answers" })
+    } else {
+        Ok(())
     }
 }
 

@@ -3,7 +3,8 @@
 
 use candle_core::{DType, Device, Tensor};
 use paring_engine::Ending;
-use paring_model::{Checkpoint, WeightOutline};
+use paring_model::config::{Activation, Spec};
+use paring_model::{Checkpoint, InputStep, Outputs, WeightOutline};
 use paring_passes::{Outcome, PassError, Receipt};
 
 use crate::support::{Fake, Scene, codes, done, numbers, set, shift};
@@ -101,6 +102,37 @@ fn a_pass_that_is_not_sure_must_leave_a_model_that_runs_all_the_same() {
     assert_eq!(codes(&result.problems), ["E004"]);
     let message = &result.problems.list[0].message;
     assert!(message.contains("the model does not run any more") && message.contains("head"), "{message}");
+    let drops_all = |model: &mut Checkpoint| model.names().iter().for_each(|name| assert!(model.remove(name)));
+    let words = "the model does not run any more: all of its tensors are gone";
+    caught(&Fake::changing("fake/empties", drops_all).unsure(), "E004", words);
+}
+
+#[test]
+fn settings_inputs_or_answers_that_were_not_planned() {
+    let gelu = |model: &mut Checkpoint| {
+        let mut config = model.config().unwrap().clone();
+        let Spec::Mlp(spec) = &mut config.spec else { panic!("the scene's model is an mlp") };
+        spec.activation = Activation::Gelu;
+        model.set_config(config);
+    };
+    caught(&Fake::changing("fake/gelu", gelu), "E004", "the model's settings are not those that were planned");
+    let scale = |model: &mut Checkpoint| {
+        let mut inputs = model.inputs().unwrap().clone();
+        inputs.push(InputStep::Scale { mean: vec![1.0; 2], scale: vec![2.0; 2] });
+        model.set_inputs(inputs);
+    };
+    caught(&Fake::changing("fake/scale", scale), "E004", "the model reads rows otherwise than was planned");
+    let swap_answers = |model: &mut Checkpoint| {
+        let labels = vec!["b".to_owned(), "a".to_owned()];
+        let outputs = Outputs::Classify { column: "label".to_owned(), labels };
+        let spec = model.config().unwrap().spec.clone();
+        let mut swapped = Checkpoint::unbuilt(spec, model.inputs().unwrap().clone(), outputs);
+        for name in model.names() {
+            swapped.set_tensor(&name, model.tensor(&name).unwrap());
+        }
+        *model = swapped;
+    };
+    caught(&Fake::changing("fake/swap", swap_answers), "E004", "the model gives answers otherwise than was planned");
 }
 
 /// A pass that changes the head's bias and has more to tell.
