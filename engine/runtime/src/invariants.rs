@@ -2,8 +2,10 @@
 
 use candle_core::{DType, Tensor};
 use paring_model::inputs::Matrix;
-use paring_model::{Checkpoint, Inputs, Outline, Rows, TokenRow, Weight, WeightOutline};
-use paring_passes::Effect;
+use paring_model::{Checkpoint, Inputs, Outline, Rows, Site, TokenRow, Weight, WeightOutline};
+use paring_passes::{Effect, Receipt};
+
+use crate::report::EngineReceipt;
 
 /// What does not hold.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -35,6 +37,16 @@ pub enum Broken {
     Ends {
         /// "reads rows", "gives answers".
         what: &'static str,
+    },
+    /// The receipt tells of zeros that are not there.
+    #[error("the receipt says that tensor `{name}` holds {claimed} zeros, but it holds {found}")]
+    Zeros {
+        /// The tensor.
+        name: String,
+        /// What the receipt says.
+        claimed: f64,
+        /// What was counted.
+        found: u64,
     },
     /// A tensor holds NaN or infinity.
     #[error("tensor `{name}` holds a value that is not finite")]
@@ -99,6 +111,22 @@ fn same_frame(planned: &Outline, found: &Outline) -> Result<(), Broken> {
     } else {
         Ok(())
     }
+}
+
+/// Checks the zeros that a receipt tells of, site by site, against those that the engine counted.
+///
+/// # Errors
+/// The first site whose weight holds another number of zeros.
+pub fn check_receipt(receipt: &Receipt, sites: &[Site], found: &EngineReceipt) -> Result<(), Broken> {
+    for site in sites {
+        let Some(&claimed) = receipt.sites.get(&site.name).and_then(|figures| figures.get("zeros")) else { continue };
+        let name = site.weight();
+        let zeros = found.tensors.iter().find(|tensor| tensor.name == name).map(|tensor| tensor.zeros);
+        if let Some(found) = zeros.filter(|&zeros| zeros as f64 != claimed) {
+            return Err(Broken::Zeros { name, claimed, found });
+        }
+    }
+    Ok(())
 }
 
 fn shown(weight: &WeightOutline) -> String {

@@ -146,6 +146,15 @@ fn boasts(claim: impl Fn(&mut Receipt) + Send + Sync + 'static) -> Fake {
 }
 
 #[test]
+fn zeros_that_are_not_there() {
+    let claim = |receipt: &mut Receipt| {
+        receipt.sites.insert("layers.0".to_owned(), [("zeros".to_owned(), 3.0)].into_iter().collect());
+    };
+    let words = "the receipt says that tensor `layers.0.weight` holds 3 zeros, but it holds 2";
+    caught(&boasts(claim), "E004", words);
+}
+
+#[test]
 fn the_report_tells_what_changed_whatever_the_receipt_says() {
     let claim = |receipt: &mut Receipt| {
         receipt.summary = "rewrote every layer".to_owned();
