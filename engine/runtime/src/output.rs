@@ -4,7 +4,7 @@ use std::fs::{File, TryLockError};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-/// Begins the name of every directory that a run is still writing.
+/// Begins the name of every file and directory that a run is still writing.
 const UNFINISHED: &str = ".unfinished-";
 
 /// A locked output directory.
@@ -64,8 +64,13 @@ impl OutputDirectory {
     fn remove_unfinished(&self) -> std::io::Result<()> {
         for entry in std::fs::read_dir(&self.path)? {
             let entry = entry?;
-            if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+            if !entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+                continue;
+            }
+            if entry.file_type()?.is_dir() {
                 std::fs::remove_dir_all(entry.path())?;
+            } else {
+                std::fs::remove_file(entry.path())?;
             }
         }
         Ok(())
@@ -103,7 +108,7 @@ impl OutputDirectory {
     /// When it cannot be written.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), OutputError> {
         let path = self.path.join(name);
-        write_atomically(&path, bytes).map_err(|source| OutputError::Write { path, source })
+        write_through(UNFINISHED, &path, bytes).map_err(|source| OutputError::Write { path, source })
     }
 }
 
@@ -121,8 +126,13 @@ impl Drop for OutputDirectory {
 /// # Errors
 /// The operating system's answer; the file of that name is then as it was before.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    write_through(".new-", path, bytes)
+}
+
+/// See [`write_atomically`]; the temporary file's name begins with `prefix`.
+fn write_through(prefix: &str, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::with_prefix_in(".new-", directory)?;
+    let mut file = tempfile::NamedTempFile::with_prefix_in(prefix, directory)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;

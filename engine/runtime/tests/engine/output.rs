@@ -84,6 +84,19 @@ fn a_read_only_parent_is_refused_and_left_as_it_is() {
 }
 
 #[test]
+fn what_a_killed_run_left_unfinished_is_removed() {
+    let scene = Scene::new(SHIFT, &[&shift()]);
+    assert_eq!(scene.run().ending, Ending::Done);
+    let killed = OutputDirectory::open(&scene.path("out")).unwrap();
+    let left = killed.unfinished().unwrap().keep();
+    std::fs::write(left.join("model.safetensors"), "half").unwrap();
+    std::fs::write(scene.path("out/.unfinished-report"), "half").unwrap();
+    drop(killed);
+    assert_eq!(scene.run().ending, Ending::Done);
+    assert_eq!(scene.names("out"), ["model", "report.json", "timings.json"]);
+}
+
+#[test]
 fn a_result_that_cannot_be_stored_fails_its_stage_and_leaves_nothing_partial() {
     let scene = Scene::new("stages: [fake/deletes: {}]\nexport: [safetensors: {}]\n", &[]);
     std::fs::write(scene.path("model/vocabulary.txt"), "a b").unwrap();
