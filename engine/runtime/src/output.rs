@@ -93,10 +93,16 @@ impl OutputDirectory {
         let target = self.path.join(name);
         let wrong = |source| OutputError::Write { path: target.clone(), source };
         let old = self.unfinished()?;
+        let aside = old.path().join("old");
         if target.exists() {
-            std::fs::rename(&target, old.path().join("old")).map_err(wrong)?;
+            std::fs::rename(&target, &aside).map_err(wrong)?;
         }
-        std::fs::rename(finished.path(), &target).map_err(wrong)?;
+        if let Err(source) = std::fs::rename(finished.path(), &target) {
+            if aside.exists() {
+                std::fs::rename(&aside, &target).map_err(wrong)?;
+            }
+            return Err(wrong(source));
+        }
         // Renamed away: nothing is left for it to remove.
         drop(finished.keep());
         Ok(())

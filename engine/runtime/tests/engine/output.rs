@@ -113,6 +113,19 @@ fn a_result_that_cannot_be_stored_fails_its_stage_and_leaves_nothing_partial() {
 }
 
 #[test]
+fn a_failed_publication_leaves_what_was_there() {
+    let scene = Scene::new(SHIFT, &[&shift()]);
+    assert_eq!(scene.run().ending, Ending::Done);
+    let before = scene.files("out");
+    let output = OutputDirectory::open(&scene.path("out")).unwrap();
+    let gone = output.unfinished().unwrap();
+    std::fs::remove_dir(gone.path()).unwrap();
+    output.publish(gone, "model").expect_err("there is nothing to publish");
+    drop(output);
+    assert!(scene.files("out") == before, "{:?}", scene.names("out"));
+}
+
+#[test]
 fn the_same_recipe_gives_the_same_bytes_in_two_directories() {
     let results = |out: &str| {
         let scene = Scene::new(SHIFT, &[&shift()]);
