@@ -7,6 +7,24 @@ use std::path::{Path, PathBuf};
 /// Begins the name of every file and directory that a run is still writing.
 const UNFINISHED: &str = ".unfinished-";
 
+/// The files in which a run says what it did. Each is a map that has the file's stem, with a version, among its keys.
+const RECORDS: [&str; 2] = [REPORT, "timings.json"];
+
+/// The record that every run writes which is not interrupted: what lies beside it under an export's name is a run's.
+const REPORT: &str = "report.json";
+
+/// The directory of an export, by its place in the recipe's list.
+pub(crate) fn export_name(index: usize) -> String {
+    if index == 0 { "model".to_owned() } else { format!("model-{}", index + 1) }
+}
+
+/// Whether a file was written by a run.
+fn is_record(path: &Path) -> bool {
+    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let text = std::fs::read(path).unwrap_or_default();
+    serde_json::from_slice::<serde_json::Value>(&text).is_ok_and(|record| record.get(stem).is_some())
+}
+
 /// A locked output directory.
 #[derive(Debug)]
 pub struct OutputDirectory {
@@ -24,6 +42,12 @@ pub enum OutputError {
     /// Another run is writing to it.
     #[error("another run is writing to `{}`", .0.display())]
     Locked(PathBuf),
+    /// Something lies where a result would, and no run wrote it.
+    #[error("`{}` was not written by a run, and would be replaced", .0.display())]
+    Foreign(PathBuf),
+    /// The recipe's own model lies where a result would.
+    #[error("`{}` holds the model that the recipe starts from, and would be replaced", .0.display())]
+    Source(PathBuf),
     /// It cannot be created or written.
     #[error("cannot write to `{}`: {source}", path.display())]
     Write {
@@ -54,6 +78,31 @@ impl OutputDirectory {
         // Found out now rather than after the work.
         tempfile::tempfile_in(path).map_err(wrong)?;
         Ok(directory)
+    }
+
+    /// Makes sure that what a run with so many exports replaces was written by a run, and is not the model `source` from
+    /// which it starts.
+    ///
+    /// # Errors
+    /// What would be lost.
+    pub fn check_replaced(&self, exports: usize, source: Option<&Path>) -> Result<(), OutputError> {
+        for record in RECORDS {
+            let path = self.path.join(record);
+            if path.exists() && !is_record(&path) {
+                return Err(OutputError::Foreign(path));
+            }
+        }
+        let source = source.and_then(|source| source.canonicalize().ok());
+        for path in (0..exports).map(|index| self.path.join(export_name(index))).filter(|path| path.exists()) {
+            let real = path.canonicalize().unwrap_or_else(|_| path.clone());
+            if source.as_ref().is_some_and(|source| source.starts_with(&real)) {
+                return Err(OutputError::Source(path));
+            }
+            if !is_record(&self.path.join(REPORT)) && !path.join("paring.json").is_file() {
+                return Err(OutputError::Foreign(path));
+            }
+        }
+        Ok(())
     }
 
     /// Where it lies.

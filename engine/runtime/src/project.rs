@@ -9,7 +9,7 @@ use paring_schema::{Catalog, Diagnostic, Diagnostics, LoadOptions, Loaded, Stage
 
 use crate::catalog::Registry;
 use crate::problems;
-use crate::resolve::{Places, ProjectData, load_data, load_model};
+use crate::resolve::{Places, ProjectData, find_model, load_data, load_model};
 
 /// What the command line adds to a recipe.
 #[derive(Debug, Clone, Default)]
@@ -48,6 +48,8 @@ pub struct Project {
     pub checked: Checked,
     /// The model that the recipe starts from.
     pub model: Checkpoint,
+    /// The file or directory that it lies in; none for a model from nothing or of a hub.
+    pub source: Option<PathBuf>,
     /// The rows.
     pub data: Option<ProjectData>,
 }
@@ -122,10 +124,10 @@ impl Project {
         let places = Places::new(path, &options.roots);
         let opened = load_data(&checked.loaded, &places).and_then(|data| {
             let model = load_model(&checked.loaded, &places, data.as_ref())?;
-            Ok((data, model))
+            Ok((data, find_model(&checked.loaded, &places)?, model))
         });
         match opened {
-            Ok((data, model)) => Ok(Self { checked, model, data }),
+            Ok((data, source, model)) => Ok(Self { checked, model, source, data }),
             Err(problem) => Err(Box::new(Diagnostics::new(checked.loaded.sources, vec![problem]))),
         }
     }

@@ -6,7 +6,7 @@ mod rows;
 
 pub use rows::{ProjectData, load_data};
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use paring_model::config::Spec;
 use paring_model::{Checkpoint, families};
@@ -16,6 +16,19 @@ use paring_schema::{Diagnostic, Loaded};
 use crate::problems;
 
 pub use paths::Places;
+
+/// Where the model that the recipe starts from lies among its files; nowhere when it is one from nothing or of a hub.
+///
+/// # Errors
+/// When there is none, or the recipe may not read it.
+pub fn find_model(loaded: &Loaded, places: &Places) -> Result<Option<PathBuf>, Diagnostic> {
+    match &loaded.recipe.model {
+        ModelSource::Load(path) if !hub::is_address(path) => {
+            places.find(loaded, Path::new(path), "/model/load").map(Some)
+        }
+        _ => Ok(None),
+    }
+}
 
 /// Opens the model that the recipe starts from: headers of a file, or settings and fitted inputs of a model from
 /// nothing.

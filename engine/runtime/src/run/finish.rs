@@ -7,7 +7,7 @@ use paring_train::measure::LatencySettings;
 use super::stages::Run;
 use super::{Ending, RunResult};
 use crate::export;
-use crate::output::OutputError;
+use crate::output::{OutputError, export_name};
 use crate::report::{ExportReport, REPORT_VERSION, Report, Timings};
 
 pub(super) fn finish(mut run: Run<'_>) -> RunResult {
@@ -62,7 +62,7 @@ fn export_all(run: &mut Run<'_>) -> Vec<ExportReport> {
     let mut done = Vec::new();
     let formats = run.project.loaded().recipe.export.len();
     for index in 0..formats {
-        let name = if index == 0 { "model".to_owned() } else { format!("model-{}", index + 1) };
+        let name = export_name(index);
         let exported = run.runner.probe(&run.state.model).map_err(|error| error.to_string()).and_then(|probe| {
             export::safetensors(&run.state.model, probe.as_ref(), &run.output, &name).map_err(|error| error.to_string())
         });

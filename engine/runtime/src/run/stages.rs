@@ -1,5 +1,6 @@
 //! The loop over stages.
 
+use std::path::Path;
 use std::time::Instant;
 
 use indexmap::IndexMap;
@@ -62,7 +63,7 @@ pub fn run(
     cancel: &Cancel,
 ) -> Result<RunResult, Box<Diagnostics>> {
     let started = Instant::now();
-    let output = OutputDirectory::open(&options.out).map_err(|error| project.diagnostics(vec![unusable(&error)]))?;
+    let output = open(project, &options.out).map_err(|error| project.diagnostics(vec![unusable(&error)]))?;
     let unmeasured = |error: StageError| project.diagnostics(vec![Diagnostic::new("E006", error.to_string())]);
     let digest = project.model.digest().map_err(|error| unmeasured(error.into()))?;
     let runner = Runner { project, cache: &options.cache, events, cancel };
@@ -86,6 +87,12 @@ pub fn run(
     run.note_best();
     run.stages();
     Ok(finish(run))
+}
+
+fn open(project: &Project, out: &Path) -> Result<OutputDirectory, OutputError> {
+    let output = OutputDirectory::open(out)?;
+    output.check_replaced(project.loaded().recipe.export.len(), project.source.as_deref())?;
+    Ok(output)
 }
 
 fn unusable(error: &OutputError) -> Diagnostic {

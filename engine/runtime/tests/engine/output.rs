@@ -56,6 +56,32 @@ fn files_of_others_outlive_every_ending() {
 }
 
 #[test]
+fn what_no_run_wrote_is_not_replaced() {
+    for (name, words) in [("model", "model"), ("report.json", "report.json"), ("timings.json", "timings.json")] {
+        let scene = Scene::new(SHIFT, &[&shift()]);
+        std::fs::create_dir(scene.path("out")).unwrap();
+        std::fs::write(scene.path("out").join(name), "mine").unwrap();
+        refused(&scene, "out", "E001", words);
+        assert_eq!(std::fs::read(scene.path("out").join(name)).unwrap(), b"mine");
+    }
+    let scene = Scene::new(SHIFT, &[&shift()]);
+    std::fs::create_dir_all(scene.path("out/model")).unwrap();
+    std::fs::write(scene.path("out/model/thesis.txt"), "mine").unwrap();
+    refused(&scene, "out", "E001", "was not written by a run");
+    assert_eq!(scene.names("out/model"), ["thesis.txt"]);
+}
+
+#[test]
+fn the_model_that_a_recipe_starts_from_is_not_replaced_by_its_result() {
+    let scene = Scene::new(SHIFT, &[&shift()]);
+    let before = scene.files("model");
+    let problems = try_run(&scene, "").expect_err("the output would lie over the model");
+    assert_eq!(codes(&problems), ["E001"]);
+    assert!(problems.list[0].message.contains("the recipe starts from"), "{}", problems.list[0].message);
+    assert!(scene.files("model") == before);
+}
+
+#[test]
 fn a_place_that_cannot_be_written_is_refused_and_left_as_it_is() {
     let scene = Scene::new(SHIFT, &[&shift()]);
     std::fs::write(scene.path("taken"), "mine").unwrap();
