@@ -22,6 +22,8 @@ pub enum Targets {
     Classes(Vec<u32>),
     /// Numbers, standardized as the model's outputs are.
     Values(Vec<f32>),
+    /// None: the rows are embedded, or continued.
+    None,
 }
 
 impl Targets {
@@ -30,6 +32,7 @@ impl Targets {
         match self {
             Targets::Classes(classes) => classes.len(),
             Targets::Values(values) => values.len(),
+            Targets::None => 0,
         }
     }
 
@@ -51,6 +54,7 @@ pub fn examples(dataset: &Dataset, rows: &[usize], model: &Checkpoint, outputs: 
             let values = targets(dataset, rows, column)?;
             Targets::Values(values.into_iter().map(|value| ((value - mean) / scale) as f32).collect())
         }
+        Outputs::Embed { .. } | Outputs::Generate { .. } => Targets::None,
     };
     Ok(Examples { inputs, targets })
 }

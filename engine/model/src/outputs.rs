@@ -40,6 +40,16 @@ pub enum Outputs {
         /// Standard deviation of the training targets.
         scale: f64,
     },
+    /// A vector a text.
+    Embed {
+        /// Numbers in it.
+        width: usize,
+    },
+    /// For each token of a text, one logit for each token that may follow it.
+    Generate {
+        /// Tokens there are.
+        vocabulary: usize,
+    },
 }
 
 /// What the model says about one row.
@@ -58,6 +68,11 @@ pub enum Answer {
         /// The number.
         value: f64,
     },
+    /// A vector.
+    Vector {
+        /// Its numbers.
+        vector: Vec<f64>,
+    },
 }
 
 impl Outputs {
@@ -66,6 +81,8 @@ impl Outputs {
         match self {
             Outputs::Classify { labels, .. } => labels.len(),
             Outputs::Regress { .. } => 1,
+            Outputs::Embed { width } => *width,
+            Outputs::Generate { vocabulary } => *vocabulary,
         }
     }
 
@@ -74,13 +91,16 @@ impl Outputs {
         match self {
             Outputs::Classify { .. } => Task::Classify,
             Outputs::Regress { .. } => Task::Regress,
+            Outputs::Embed { .. } => Task::Embed,
+            Outputs::Generate { .. } => Task::Generate,
         }
     }
 
-    /// The column that holds the answers in raw rows.
-    pub fn column(&self) -> &str {
+    /// The column that holds the answers in raw rows, for a task that has answers.
+    pub fn column(&self) -> Option<&str> {
         match self {
-            Outputs::Classify { column, .. } | Outputs::Regress { column, .. } => column,
+            Outputs::Classify { column, .. } | Outputs::Regress { column, .. } => Some(column),
+            Outputs::Embed { .. } | Outputs::Generate { .. } => None,
         }
     }
 
@@ -110,6 +130,7 @@ impl Outputs {
             Outputs::Regress { mean, scale, .. } => {
                 Answer::Number { value: row.first().copied().unwrap_or_default() * scale + mean }
             }
+            Outputs::Embed { .. } | Outputs::Generate { .. } => Answer::Vector { vector: row.to_vec() },
         }
     }
 
@@ -125,6 +146,10 @@ impl Outputs {
                 None => return Ok(()),
             },
             Outputs::Regress { mean, scale, .. } if mean.is_finite() && scale.is_finite() => return Ok(()),
+            Outputs::Embed { width: 0 } | Outputs::Generate { vocabulary: 0 } => {
+                "the outputs have no number".to_owned()
+            }
+            Outputs::Embed { .. } | Outputs::Generate { .. } => return Ok(()),
             Outputs::Regress { .. } => "the outputs have a mean or scale that is not finite".to_owned(),
         };
         Err(ModelError::Input(reason))

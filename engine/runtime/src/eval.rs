@@ -71,7 +71,7 @@ pub fn evaluate(options: &EvalOptions) -> Result<Evaluation, EvalError> {
     };
     let data = read(&options.data, &options.read)?;
     let rows: Vec<usize> = (0..data.rows()).collect();
-    let labelled = data.columns().iter().any(|column| column == outputs.column());
+    let labelled = data.columns().iter().any(|column| Some(column.as_str()) == outputs.column());
     let measures = measured(&model, &data, &rows, &outputs, labelled, options)?;
     Ok(Evaluation { rows: rows.len(), measures, predictions: predictions(&model, &data, &rows, &outputs)? })
 }
@@ -86,7 +86,7 @@ fn measured(
 ) -> Result<IndexMap<String, f64>, EvalError> {
     let task = outputs.task();
     let suits = |info: &&paring_train::measure::MeasureInfo| info.tasks.is_empty() || info.tasks.contains(&task);
-    let all = MEASURES.iter().filter(suits).filter(|info| labelled || !info.needs_rows);
+    let all = MEASURES.iter().filter(suits).filter(|info| !info.needs_baseline && (labelled || !info.needs_rows));
     let names: Vec<String> = if options.measures.is_empty() {
         all.map(|info| info.name.to_owned()).collect()
     } else {
@@ -95,7 +95,7 @@ fn measured(
     let examples = if labelled { Some(examples(data, rows, model, outputs)?) } else { None };
     let mut values = IndexMap::new();
     for name in names {
-        let taken = measure(&name, model, examples.as_ref(), &LatencySettings::default());
+        let taken = measure(&name, model, examples.as_ref(), None, &LatencySettings::default());
         values.extend(taken.map_err(|source| EvalError::Measure { name, source })?);
     }
     Ok(values)
@@ -115,5 +115,6 @@ fn shown(answer: Answer) -> String {
     match answer {
         Answer::Class { label, .. } => label,
         Answer::Number { value } => value.to_string(),
+        Answer::Vector { vector } => vector.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
     }
 }

@@ -39,13 +39,15 @@ pub fn take(
     digest: &str,
     part: Part,
 ) -> Result<Measured, StageError> {
-    let rows_key = rows_key(project, part);
+    let compares = names.iter().any(|name| info(name).is_some_and(|info| info.needs_baseline));
+    let rows_key = rows_key(project, part, compares)?;
     let mut known = cache.measures(digest, &rows_key);
     let missing: Vec<&String> = names.iter().filter(|name| !known.contains_key(*name)).collect();
     if !missing.is_empty() {
         let rows = part_examples(project, model, part, &missing)?;
         for name in missing {
-            let values = measure(name, model, rows.as_ref(), &LatencySettings::default())
+            let baseline = Some(&project.model).filter(|baseline| baseline.is_built());
+            let values = measure(name, model, rows.as_ref(), baseline, &LatencySettings::default())
                 .map_err(|source| StageError::Measure { name: name.clone(), source })?;
             known.insert(name.clone(), values.into_iter().collect());
         }
@@ -61,9 +63,11 @@ pub fn take(
     Ok(measured)
 }
 
-fn rows_key(project: &Project, part: Part) -> String {
+/// What measures depend on besides the model: the rows, and the model before all stages where they compare with it.
+fn rows_key(project: &Project, part: Part, compares: bool) -> Result<String, StageError> {
     let data = project.data.as_ref().map_or("", |data| data.digest.as_str());
-    format!("{data} {part:?}")
+    let baseline = if compares { project.model.digest()? } else { String::new() };
+    Ok(format!("{data} {part:?} {baseline}"))
 }
 
 fn part_examples(

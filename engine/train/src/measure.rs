@@ -8,10 +8,13 @@ use paring_model::{Checkpoint, Task};
 use serde::Serialize;
 
 use crate::error::{Result, TrainError};
+use crate::measure::likeness::Continuation;
 use crate::measure::quality::Answers;
+use crate::metrics::quantile;
 
 mod cost;
 mod latency;
+mod likeness;
 mod memory;
 mod quality;
 mod table;
@@ -43,6 +46,8 @@ pub struct MeasureInfo {
     pub timing: bool,
     /// Needs test rows.
     pub needs_rows: bool,
+    /// Compares with the model that the recipe starts from.
+    pub needs_baseline: bool,
     /// Tasks it makes sense for; empty for all.
     pub tasks: &'static [Task],
 }
@@ -97,9 +102,10 @@ pub fn measure(
     name: &str,
     model: &Checkpoint,
     rows: Option<&Examples>,
+    baseline: Option<&Checkpoint>,
     latency: &LatencySettings,
 ) -> Result<Vec<(String, f64)>> {
-    Ok(measure_all(&[name], model, rows, latency)?.into_iter().collect())
+    Ok(measure_all(&[name], model, rows, baseline, latency)?.into_iter().collect())
 }
 
 /// The named measures, in the order of `names`; `latency` adds `latency_p95`. Rows are predicted once for all metrics,
@@ -111,9 +117,19 @@ pub fn measure_all<S: AsRef<str>>(
     names: &[S],
     model: &Checkpoint,
     rows: Option<&Examples>,
+    baseline: Option<&Checkpoint>,
     latency: &LatencySettings,
 ) -> Result<IndexMap<String, f64>> {
-    let mut bench = Bench { model, rows, settings: latency, answers: None, times: None };
+    let mut bench = Bench {
+        model,
+        rows,
+        baseline,
+        settings: latency,
+        answers: None,
+        times: None,
+        cosines: None,
+        continuation: None,
+    };
     let mut values = IndexMap::new();
     for name in names {
         let name = name.as_ref();
@@ -129,18 +145,21 @@ pub fn measure_all<S: AsRef<str>>(
 struct Bench<'a> {
     model: &'a Checkpoint,
     rows: Option<&'a Examples>,
+    baseline: Option<&'a Checkpoint>,
     settings: &'a LatencySettings,
     answers: Option<Answers>,
     times: Option<[f64; 2]>,
+    cosines: Option<Vec<f64>>,
+    continuation: Option<Continuation>,
 }
 
 impl Bench<'_> {
     fn value(&mut self, name: &str) -> Result<f64> {
         let info = info(name).ok_or_else(|| unknown(name))?;
-        if info.needs_rows {
-            return self.answers()?.score(name);
-        }
         match name {
+            "cosine" | "cosine_p1" | "cosine_min" => self.cosine(name),
+            "perplexity" | "kl_divergence" | "top1_agreement" => Ok(self.continuation()?.score(name)),
+            _ if info.needs_rows => self.answers()?.score(name),
             "latency" => Ok(self.times()?[0]),
             "latency_p95" => Ok(self.times()?[1]),
             "peak_memory" => memory::peak_memory(self.model, self.rows, self.settings.batch),
@@ -148,10 +167,38 @@ impl Bench<'_> {
         }
     }
 
+    fn rows(&self) -> Result<&Examples> {
+        self.rows.ok_or(TrainError::NoRows { part: "test" })
+    }
+
+    fn cosine(&mut self, name: &str) -> Result<f64> {
+        let cosines = match self.cosines.take() {
+            Some(cosines) => cosines,
+            None => {
+                let baseline = self.baseline.ok_or_else(|| no_baseline(name))?;
+                likeness::cosines(self.model, baseline, self.rows()?)?
+            }
+        };
+        let cosines = self.cosines.insert(cosines);
+        match name {
+            "cosine_p1" => quantile(cosines, 0.01),
+            "cosine_min" => quantile(cosines, 0.0),
+            _ => Ok(cosines.iter().sum::<f64>() / cosines.len().max(1) as f64),
+        }
+    }
+
+    fn continuation(&mut self) -> Result<Continuation> {
+        let continuation = match self.continuation {
+            Some(continuation) => continuation,
+            None => Continuation::take(self.model, self.baseline, self.rows()?)?,
+        };
+        Ok(*self.continuation.insert(continuation))
+    }
+
     fn answers(&mut self) -> Result<&Answers> {
         let answers = match self.answers.take() {
             Some(answers) => answers,
-            None => Answers::predict(self.model, self.rows.ok_or(TrainError::NoRows { part: "test" })?)?,
+            None => Answers::predict(self.model, self.rows()?)?,
         };
         Ok(self.answers.insert(answers))
     }
@@ -163,6 +210,10 @@ impl Bench<'_> {
         };
         Ok(*self.times.insert(times))
     }
+}
+
+fn no_baseline(name: &str) -> TrainError {
+    TrainError::Mismatch(format!("measure `{name}` compares with the model before all stages, and there is none"))
 }
 
 fn unknown(name: &str) -> TrainError {

@@ -47,7 +47,7 @@ fn assert_close(found: f64, expected: f64) {
 #[test]
 fn a_classifier_worked_by_hand() {
     let names = ["accuracy", "balanced_accuracy", "roc_auc", "log_loss", "loss"];
-    let found = measure_all(&names, &classifier(), Some(&four_rows()), &quick()).unwrap();
+    let found = measure_all(&names, &classifier(), Some(&four_rows()), None, &quick()).unwrap();
     assert_eq!(found.keys().map(String::as_str).collect::<Vec<_>>(), names);
     assert_close(found["accuracy"], 0.75);
     assert_close(found["balanced_accuracy"], (2.0 / 3.0 + 1.0) / 2.0);
@@ -63,7 +63,7 @@ fn a_regression_is_measured_in_the_unit_of_its_target() {
     let outputs = Outputs::Regress { column: "price".to_owned(), mean: 100.0, scale: 10.0 };
     let model = line(&[1.0], &[0.0], outputs);
     let rows = rows(&[1.0, 2.0, 3.0], 1, Targets::Values(vec![1.0, 2.0, 5.0]));
-    let found = measure_all(&["rmse", "mae", "r2", "loss"], &model, Some(&rows), &quick()).unwrap();
+    let found = measure_all(&["rmse", "mae", "r2", "loss"], &model, Some(&rows), None, &quick()).unwrap();
     assert_close(found["rmse"], 10.0 * f64::sqrt(4.0 / 3.0));
     assert_close(found["mae"], 20.0 / 3.0);
     assert_close(found["loss"], 4.0 / 3.0);
@@ -75,7 +75,7 @@ fn a_regression_is_measured_in_the_unit_of_its_target() {
 fn costs_follow_from_the_weights() {
     let model = classifier();
     let found =
-        measure_all(&["size", "params", "nonzeros", "bits_per_weight", "macs"], &model, None, &quick()).unwrap();
+        measure_all(&["size", "params", "nonzeros", "bits_per_weight", "macs"], &model, None, None, &quick()).unwrap();
     assert_eq!([found["params"], found["nonzeros"], found["bits_per_weight"], found["macs"]], [6.0, 3.0, 32.0, 4.0]);
     assert_eq!(found["size"], model.outline().file_size() as f64);
 }
@@ -90,7 +90,7 @@ fn a_quantized_weight_counts_its_scales_and_its_zeros() {
     assert_eq!(quantized.values, [0, -8, -1, 7]);
     model.set_weight("head.weight", Weight::Quantized(quantized));
     let found =
-        measure_all(&["params", "nonzeros", "bits_per_weight", "accuracy"], &model, Some(&four_rows()), &quick());
+        measure_all(&["params", "nonzeros", "bits_per_weight", "accuracy"], &model, Some(&four_rows()), None, &quick());
     let found = found.unwrap();
     // packed 2 x i32, shape 2 x i64, scales 2 x f32, zero points 1 x i32, bias 2 x f32
     assert_close(found["bits_per_weight"], f64::from((8 + 16 + 8 + 4 + 8) * 8) / 6.0);
@@ -103,7 +103,7 @@ fn a_quantized_weight_counts_its_scales_and_its_zeros() {
 #[case(None, 64)]
 fn latency_has_a_median_and_a_tail(#[case] rows: Option<Examples>, #[case] batch: usize) {
     let settings = LatencySettings { batch, ..quick() };
-    let found = measure("latency", &classifier(), rows.as_ref(), &settings).unwrap();
+    let found = measure("latency", &classifier(), rows.as_ref(), None, &settings).unwrap();
     assert_eq!(found.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["latency", "latency_p95"]);
     assert!(found[0].1 > 0.0 && found[1].1 >= found[0].1, "{found:?}");
 }
@@ -111,7 +111,7 @@ fn latency_has_a_median_and_a_tail(#[case] rows: Option<Examples>, #[case] batch
 #[cfg(target_os = "linux")]
 #[test]
 fn peak_memory_is_at_least_the_program() {
-    let found = measure("peak_memory", &classifier(), None, &quick()).unwrap();
+    let found = measure("peak_memory", &classifier(), None, None, &quick()).unwrap();
     assert!(found[0].1 > 1e6, "{found:?}");
 }
 
@@ -119,7 +119,7 @@ fn peak_memory_is_at_least_the_program() {
 #[case("acuracy", "no measure is called `acuracy`")]
 #[case("rmse", "measure `rmse` does not suit a classification")]
 fn measures_that_do_not_fit_are_named(#[case] name: &str, #[case] expected: &str) {
-    let message = measure(name, &classifier(), Some(&four_rows()), &quick()).unwrap_err().to_string();
+    let message = measure(name, &classifier(), Some(&four_rows()), None, &quick()).unwrap_err().to_string();
     assert_eq!(message, expected);
 }
 
@@ -127,9 +127,9 @@ fn measures_that_do_not_fit_are_named(#[case] name: &str, #[case] expected: &str
 fn outputs_that_are_not_numbers_are_not_scored() {
     let mut model = classifier();
     model.set_tensor("head.bias", Tensor::new(&[f32::NAN, 0.0], &Device::Cpu).unwrap());
-    let message = measure("accuracy", &model, Some(&four_rows()), &quick()).unwrap_err().to_string();
+    let message = measure("accuracy", &model, Some(&four_rows()), None, &quick()).unwrap_err().to_string();
     assert_eq!(message, "the model's output for row 1 is not a finite number");
-    let message = measure("accuracy", &model, None, &quick()).unwrap_err().to_string();
+    let message = measure("accuracy", &model, None, None, &quick()).unwrap_err().to_string();
     assert_eq!(message, "there are no test rows");
 }
 
@@ -139,7 +139,7 @@ fn the_table_names_each_measure_once_and_each_can_be_taken() {
     assert_eq!(names.len(), MEASURES.len());
     for measure in MEASURES.iter().filter(|measure| measure.tasks.is_empty()) {
         assert!(!measure.needs_rows);
-        measure_all(&[measure.name], &classifier(), None, &quick()).unwrap();
+        measure_all(&[measure.name], &classifier(), None, None, &quick()).unwrap();
     }
     assert_eq!(info("accuracy").map(|measure| measure.direction), Some(Direction::Higher));
     assert_eq!(info("accurcy"), None);
@@ -150,4 +150,19 @@ fn the_conditions_of_a_latency_are_stated() {
     let stated = LatencySettings::default().stated();
     assert!(stated.starts_with("batch 1, "), "{stated}");
     assert!(stated.ends_with("warm (10 runs), 100 timed runs"), "{stated}");
+}
+
+#[test]
+fn embeddings_are_compared_with_those_of_the_baseline() {
+    let embed = |weights: &[f32]| line(weights, &[0.0, 0.0], Outputs::Embed { width: 2 });
+    // The baseline gives (x, y); the model (x, 0): its cosine with (3, 4) is 3 / 5, with (1, 0) it is 1.
+    let (baseline, model) = (embed(&[1.0, 0.0, 0.0, 1.0]), embed(&[1.0, 0.0, 0.0, 0.0]));
+    let rows = rows(&[3.0, 4.0, 1.0, 0.0], 2, Targets::None);
+    let names = ["cosine", "cosine_p1", "cosine_min"];
+    let found = measure_all(&names, &model, Some(&rows), Some(&baseline), &quick()).unwrap();
+    assert_close(found["cosine"], 0.8);
+    assert_close(found["cosine_p1"], 0.604);
+    assert_close(found["cosine_min"], 0.6);
+    let message = measure("cosine", &model, Some(&rows), None, &quick()).unwrap_err().to_string();
+    assert_eq!(message, "measure `cosine` compares with the model before all stages, and there is none");
 }

@@ -44,7 +44,7 @@ pub fn fit_outputs(dataset: &Dataset, train: &[usize], label: &str, task: Task) 
 pub fn classes(dataset: &Dataset, label: &str) -> Result<Vec<u32>> {
     match fit_outputs(dataset, &[], label, Task::Classify)? {
         Outputs::Classify { labels, .. } => class_numbers(dataset, &all_rows(dataset), label, &labels),
-        Outputs::Regress { .. } => Ok(Vec::new()),
+        _ => Ok(Vec::new()),
     }
 }
 

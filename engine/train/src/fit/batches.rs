@@ -32,9 +32,15 @@ impl<'a> Part<'a> {
         let targets = match &examples.targets {
             Targets::Classes(classes) => Tensor::from_slice(classes, count, &Device::Cpu)?,
             Targets::Values(values) => Tensor::from_slice(values, count, &Device::Cpu)?,
+            Targets::None => return Err(nothing_to_learn()),
         };
         Ok(Self { inputs: &examples.inputs, targets, count })
     }
+}
+
+/// Rows without answers.
+pub(super) fn nothing_to_learn() -> TrainError {
+    TrainError::Mismatch("the rows have no answers to learn from".to_owned())
 }
 
 /// Sizes of an epoch's batches: all of `size` but the last. A last batch of one row joins the one before, because the

@@ -3,6 +3,7 @@
 use candle_core::{Device, Tensor};
 use paring_data::Targets;
 
+use super::batches::nothing_to_learn;
 use super::{ClassWeights, FitSettings, Teacher};
 use crate::error::{Result, TrainError};
 use crate::loss;
@@ -33,6 +34,7 @@ impl<'a> Objective<'a> {
                 Task::Classes { weights: class_weights(classes, width, settings.class_weights)? }
             }
             Targets::Values(_) => Task::Values,
+            Targets::None => return Err(nothing_to_learn()),
         };
         if let Some(teacher) = teacher {
             let (found, expected) = (teacher.outputs.dims(), [targets.len(), width]);

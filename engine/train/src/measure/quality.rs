@@ -41,6 +41,7 @@ impl Answers {
                 let (mean, scale) = unit(model);
                 Answers::Numbers { predicted: numbers, truth: truth.clone(), mean, scale }
             }
+            Targets::None => return Err(TrainError::NoRows { part: "test" }),
         })
     }
 

@@ -6,6 +6,8 @@ use super::{Direction, MeasureInfo};
 
 const CLASSIFY: &[Task] = &[Task::Classify];
 const REGRESS: &[Task] = &[Task::Regress];
+const EMBED: &[Task] = &[Task::Embed];
+const GENERATE: &[Task] = &[Task::Generate];
 const BOTH: &[Task] = &[Task::Classify, Task::Regress];
 
 /// Every measure, in the order in which tables show them.
@@ -19,6 +21,28 @@ pub const MEASURES: &[MeasureInfo] = &[
     error("mae", "mean absolute error, in the target's unit", REGRESS),
     score("r2", "share of the target's variance that is explained", REGRESS),
     error("loss", "cross-entropy of the logits, or mean squared error of the standardized target", BOTH),
+    alike("cosine", "mean cosine of embeddings and those of the model before all stages", Direction::Higher, "", EMBED),
+    alike("cosine_p1", "that cosine, below which 1% of the rows lie", Direction::Higher, "", EMBED),
+    alike("cosine_min", "the smallest of these cosines", Direction::Higher, "", EMBED),
+    error(
+        "perplexity",
+        "exponential of the mean negative log-likelihood of the next token, each window run alone from its first token",
+        GENERATE,
+    ),
+    alike(
+        "kl_divergence",
+        "mean divergence of the next token's distribution from that of the model before all stages",
+        Direction::Lower,
+        "nats",
+        GENERATE,
+    ),
+    alike(
+        "top1_agreement",
+        "share of positions with the same most likely next token as the model before all stages",
+        Direction::Higher,
+        "",
+        GENERATE,
+    ),
     cost("size", "weights file, packed, header included", "bytes"),
     cost("params", "numbers in all weights; a quantized one counts as one", ""),
     cost("nonzeros", "numbers in all weights that are not zero", ""),
@@ -29,22 +53,69 @@ pub const MEASURES: &[MeasureInfo] = &[
     run("peak_memory", "highest resident memory of the whole process during one forward pass (Linux)", "bytes"),
 ];
 
+/// Compares with the model before all stages.
+const fn alike(
+    name: &'static str,
+    summary: &'static str,
+    direction: Direction,
+    unit: &'static str,
+    tasks: &'static [Task],
+) -> MeasureInfo {
+    MeasureInfo { name, summary, direction, unit, timing: false, needs_rows: true, needs_baseline: true, tasks }
+}
+
 /// Higher is better.
 const fn score(name: &'static str, summary: &'static str, tasks: &'static [Task]) -> MeasureInfo {
-    MeasureInfo { name, summary, direction: Direction::Higher, unit: "", timing: false, needs_rows: true, tasks }
+    MeasureInfo {
+        name,
+        summary,
+        direction: Direction::Higher,
+        unit: "",
+        timing: false,
+        needs_rows: true,
+        needs_baseline: false,
+        tasks,
+    }
 }
 
 /// Lower is better.
 const fn error(name: &'static str, summary: &'static str, tasks: &'static [Task]) -> MeasureInfo {
-    MeasureInfo { name, summary, direction: Direction::Lower, unit: "", timing: false, needs_rows: true, tasks }
+    MeasureInfo {
+        name,
+        summary,
+        direction: Direction::Lower,
+        unit: "",
+        timing: false,
+        needs_rows: true,
+        needs_baseline: false,
+        tasks,
+    }
 }
 
 /// Follows from the weights alone.
 const fn cost(name: &'static str, summary: &'static str, unit: &'static str) -> MeasureInfo {
-    MeasureInfo { name, summary, direction: Direction::Lower, unit, timing: false, needs_rows: false, tasks: &[] }
+    MeasureInfo {
+        name,
+        summary,
+        direction: Direction::Lower,
+        unit,
+        timing: false,
+        needs_rows: false,
+        needs_baseline: false,
+        tasks: &[],
+    }
 }
 
 /// Differs from run to run.
 const fn run(name: &'static str, summary: &'static str, unit: &'static str) -> MeasureInfo {
-    MeasureInfo { name, summary, direction: Direction::Lower, unit, timing: true, needs_rows: false, tasks: &[] }
+    MeasureInfo {
+        name,
+        summary,
+        direction: Direction::Lower,
+        unit,
+        timing: true,
+        needs_rows: false,
+        needs_baseline: false,
+        tasks: &[],
+    }
 }
