@@ -56,6 +56,18 @@ impl Dataset {
         Ok(Table { columns, rows: rows.len() })
     }
 
+    /// The cells of a column of texts, joined by line feeds.
+    ///
+    /// # Errors
+    /// When there is no such column, or it is no text. Missing cells are left out.
+    pub fn running_text(&self, column: &str) -> Result<String> {
+        let rows: Vec<usize> = (0..self.rows()).collect();
+        match self.values(column, &rows)? {
+            Values::Text(cells) => Ok(cells.into_iter().flatten().collect::<Vec<_>>().join("\n")),
+            _ => Err(DataError::Cell { column: column.to_owned(), reason: "holds no text".to_owned() }),
+        }
+    }
+
     /// Only the first `rows` rows (all of them when there are fewer).
     #[must_use]
     pub fn head(&self, rows: usize) -> Self {

@@ -2,6 +2,62 @@
 
 use std::ops::Range;
 
+use crate::cells::{Cells, NamedColumn, batch};
+use crate::dataset::{Dataset, digest_of};
+use crate::error::{DataError, Result};
+use crate::split::Parts;
+
+/// The column of a dataset of windows.
+pub const TOKENS: &str = "tokens";
+
+/// The shares of a running text: training, validation, calibration and test.
+pub type Shares = [f64; 4];
+
+/// A dataset of windows of `size` tokens, in the column [`TOKENS`], made of a column of texts: the rows of `main` joined
+/// by line feeds are one text, divided by `shares`; those of `test`, where there is such a file, are test rows too.
+///
+/// # Errors
+/// When the column is missing or no text, `encode` fails, or no part fills a window.
+pub fn window_rows(
+    main: &Dataset,
+    test: Option<&Dataset>,
+    column: &str,
+    shares: Shares,
+    size: usize,
+    encode: &dyn Fn(&str) -> Result<Vec<u32>>,
+) -> Result<(Dataset, Parts)> {
+    let text = main.running_text(column)?;
+    let mut rows = Vec::new();
+    let mut parts = Parts::default();
+    let places = [&mut parts.train, &mut parts.validate, &mut parts.calibrate, &mut parts.test];
+    for (range, place) in parts_of_text(&text, shares).into_iter().zip(places) {
+        take(&mut rows, place, windows(&encode(text.get(range).unwrap_or_default())?, size));
+    }
+    if let Some(test) = test {
+        take(&mut rows, &mut parts.test, windows(&encode(&test.running_text(column)?)?, size));
+    }
+    if rows.is_empty() {
+        return Err(DataError::Split(format!("the text fills no window of {size} tokens")));
+    }
+    Ok((dataset(main, test, rows, size)?, parts))
+}
+
+fn take(rows: &mut Vec<Vec<u32>>, place: &mut Vec<usize>, windows: Vec<Vec<u32>>) {
+    place.extend(rows.len()..rows.len() + windows.len());
+    rows.extend(windows);
+}
+
+fn dataset(main: &Dataset, test: Option<&Dataset>, rows: Vec<Vec<u32>>, size: usize) -> Result<Dataset> {
+    let present = vec![true; rows.len()];
+    let data = rows.into_iter().flatten().map(|token| token as f32).collect();
+    let cells = Cells::Vectors { width: size, data, present };
+    let path = main.paths.first().cloned().unwrap_or_default();
+    let batch = batch(&path, "text", vec![NamedColumn { name: TOKENS.to_owned(), cells }])?;
+    let digests: Vec<&str> = [Some(main), test].into_iter().flatten().map(|data| data.digest.as_str()).collect();
+    let paths = [Some(main), test].into_iter().flatten().flat_map(|data| data.paths.clone()).collect();
+    Ok(Dataset { batch, image: None, paths, digest: digest_of(&digests) })
+}
+
 /// The bytes of the text that each part gets: the parts follow each other, each from where the one before ends, and
 /// `shares` count characters (Unicode code points), rounded down. What the shares leave over belongs to no part.
 pub fn parts_of_text<const PARTS: usize>(text: &str, shares: [f64; PARTS]) -> [Range<usize>; PARTS] {

@@ -130,6 +130,11 @@ impl Checkpoint {
         self.inputs = Some(inputs);
     }
 
+    /// Replaces the outputs.
+    pub fn set_outputs(&mut self, outputs: Outputs) {
+        self.outputs = Some(outputs);
+    }
+
     /// Outputs to answers.
     pub fn outputs(&self) -> Option<&Outputs> {
         self.outputs.as_ref()
@@ -142,6 +147,9 @@ impl Checkpoint {
     pub fn read(&self, table: &Table) -> Result<Rows> {
         let unknown = || ModelError::Unsupported("the model does not say how it reads raw rows".to_owned());
         let inputs = self.inputs.as_ref().ok_or_else(unknown)?;
+        if let Some((column, length)) = inputs.windows() {
+            return Ok(Rows::Tokens(crate::text::windows(table, column, length)?));
+        }
         match inputs.text() {
             None => Ok(Rows::Features(inputs.apply(table)?)),
             Some(text) => Ok(Rows::Tokens(self.tokenizer()?.rows(&text, table)?)),

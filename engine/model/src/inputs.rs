@@ -54,6 +54,11 @@ pub enum Encoding {
         /// Most tokens of a row, special tokens included.
         max_length: usize,
     },
+    /// Token numbers of a window of running text, taken as they are.
+    Tokens {
+        /// Tokens in a window.
+        length: usize,
+    },
     /// A vector of numbers, taken as it is.
     Vector {
         /// Its width.
@@ -112,7 +117,7 @@ impl Encoding {
             Encoding::Number { .. } => 1,
             Encoding::Category { categories, .. } => categories.len(),
             Encoding::Vector { width } => *width,
-            Encoding::Text { .. } => 0,
+            Encoding::Text { .. } | Encoding::Tokens { .. } => 0,
         }
     }
 }
@@ -121,6 +126,14 @@ impl Inputs {
     /// The number of features that the network sees (the product of `shape`).
     pub fn width(&self) -> usize {
         self.shape.iter().product()
+    }
+
+    /// The column of windows of token numbers, where the model continues a running text, and how long they are.
+    pub fn windows(&self) -> Option<(&str, usize)> {
+        match self.columns.as_slice() {
+            [ColumnEncoding { name, encoding: Encoding::Tokens { length } }] => Some((name, *length)),
+            _ => None,
+        }
     }
 
     /// The columns that are read as text, where the model reads tokens.
@@ -199,6 +212,9 @@ impl Inputs {
     /// # Errors
     /// Naming the first step that does not fit.
     pub fn check(&self) -> Result<()> {
+        if self.windows().is_some() && self.steps.is_empty() {
+            return Ok(());
+        }
         if self.text().is_some() {
             return self.check_text();
         }

@@ -134,6 +134,29 @@ impl Tokenizer {
     }
 }
 
+/// Windows of running text: rows of token numbers.
+///
+/// # Errors
+/// When the column is missing, or holds anything else.
+pub(crate) fn windows(table: &Table, name: &str, length: usize) -> Result<Vec<TokenRow>> {
+    let missing = || ModelError::Input(format!("column `{name}` is missing from the rows"));
+    let column = table.column(name).ok_or_else(missing)?;
+    let wrong = || ModelError::Input(format!("column `{name}` holds no windows of {length} tokens"));
+    let Values::Vector { width, data } = &column.values else { return Err(wrong()) };
+    let is_token = |number: &f32| *number >= 0.0 && number.fract() == 0.0 && *number < MOST_TOKENS;
+    if *width != length || length == 0 || !data.iter().all(is_token) {
+        return Err(wrong());
+    }
+    let row = |window: &[f32]| {
+        let ids = window.iter().map(|&number| number as u32).collect();
+        TokenRow { ids, types: vec![0; length] }
+    };
+    Ok(data.chunks_exact(length).map(row).collect())
+}
+
+/// Token numbers below this are exact as 32-bit floats, in which columns keep vectors.
+const MOST_TOKENS: f32 = 16_777_216.0;
+
 fn refused(error: &tokenizers::Error) -> ModelError {
     ModelError::Input(format!("the tokenizer refuses: {error}"))
 }

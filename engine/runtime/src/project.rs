@@ -9,7 +9,7 @@ use paring_schema::{Catalog, Diagnostic, Diagnostics, LoadOptions, Loaded, Stage
 
 use crate::catalog::Registry;
 use crate::problems;
-use crate::resolve::{Places, ProjectData, find_model, load_data, load_model};
+use crate::resolve::{Places, ProjectData, adopt, find_model, load_data, load_model};
 
 /// What the command line adds to a recipe.
 #[derive(Debug, Clone, Default)]
@@ -122,8 +122,9 @@ impl Project {
     pub fn open(path: &Path, options: &Options, registry: Arc<Registry>) -> Result<Self, Box<Diagnostics>> {
         let checked = check(path, options, registry)?;
         let places = Places::new(path, &options.roots);
-        let opened = load_data(&checked.loaded, &places).and_then(|data| {
-            let model = load_model(&checked.loaded, &places, data.as_ref())?;
+        let opened = load_data(&checked.loaded, &places).and_then(|mut data| {
+            let mut model = load_model(&checked.loaded, &places, data.as_ref())?;
+            data.as_mut().map_or(Ok(()), |data| adopt(&checked.loaded, &mut model, data))?;
             Ok((data, find_model(&checked.loaded, &places)?, model))
         });
         match opened {

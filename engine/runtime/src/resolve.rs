@@ -3,6 +3,7 @@
 pub mod hub;
 mod paths;
 mod rows;
+mod text;
 
 pub use rows::{ProjectData, load_data};
 
@@ -16,6 +17,7 @@ use paring_schema::{Diagnostic, Loaded};
 use crate::problems;
 
 pub use paths::Places;
+pub use text::adopt;
 
 /// Where the model that the recipe starts from lies among its files; nowhere when it is one from nothing or of a hub.
 ///

@@ -39,6 +39,18 @@ split: { train: 0.9, test: 0.1, stratify: true }    # of three rows
 Give the part a larger share, bring more rows, or set `stratify: false`."#,
     },
     CodeInfo {
+        code: "D004",
+        title: "a model of texts, and no column of texts",
+        explanation: r#"A model that reads text must know which column holds it. Other columns are not read.
+
+```yaml
+model: { load: all-MiniLM-L6-v2 }
+data: { train: { path: reviews.csv, label: stars } }
+```
+
+Add `text: NAME` beside the path, and `pair: NAME` where the model reads pairs."#,
+    },
+    CodeInfo {
         code: "D005",
         title: "a file that is not there",
         explanation: r#"Relative paths are looked up in the recipe's own directory, then in each `--root`.

@@ -22,9 +22,26 @@ pub struct DataSpec {
     /// What to do with missing cells.
     #[serde(default)]
     pub missing: Missing,
+    /// Most tokens of a text, special tokens included; longer texts lose their end, of a pair the longer one first.
+    #[serde(default = "max_length")]
+    #[schemars(range(min = 1, max = 1000000), extend("default" = 128, "examples" = [128]))]
+    pub max_length: usize,
+    /// Tokens in a window, for `task: generate`: all rows of a file are one running text, which is divided into parts by
+    /// its characters and cut into windows that do not overlap.
+    #[serde(default = "window")]
+    #[schemars(range(min = 2, max = 1000000), extend("default" = 512, "examples" = [512]))]
+    pub window: usize,
     /// How features are scaled; fitted on the training rows.
     #[serde(default)]
     pub scale: Scale,
+}
+
+fn max_length() -> usize {
+    128
+}
+
+fn window() -> usize {
+    512
 }
 
 /// One data file.
@@ -38,6 +55,14 @@ pub struct FileSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["digit"]))]
     pub label: Option<String>,
+    /// The column of texts, for a model that reads text; `text` for a running text when not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1), extend("examples" = ["text"]))]
+    pub text: Option<String>,
+    /// The column of second texts, for a model that reads pairs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1), extend("examples" = ["hypothesis"]))]
+    pub pair: Option<String>,
     /// A second file that holds the answers (IDX, npy); its column is called `label`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = ["data/t10k-labels-idx1-ubyte.gz"]))]

@@ -35,7 +35,7 @@ pub(super) fn names(column: &ColumnEncoding) -> Vec<String> {
         Encoding::Category { categories, .. } => {
             categories.iter().map(|category| format!("{name}={category}")).collect()
         }
-        Encoding::Text { .. } => vec![name.clone()],
+        Encoding::Text { .. } | Encoding::Tokens { .. } => vec![name.clone()],
         Encoding::Vector { width } => (0..*width).map(|index| format!("{name}[{index}]")).collect(),
     }
 }
@@ -121,6 +121,7 @@ fn wrong_type(name: &str, expected: &Encoding, found: &Values) -> ModelError {
         Encoding::Number { .. } => "numbers".to_owned(),
         Encoding::Category { .. } => "categories".to_owned(),
         Encoding::Text { .. } => "text".to_owned(),
+        Encoding::Tokens { length } => format!("windows of {length} tokens"),
         Encoding::Vector { width } => format!("vectors of {width} numbers"),
     };
     let found = match found {

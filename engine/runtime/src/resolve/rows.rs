@@ -22,6 +22,10 @@ pub struct ProjectData {
     pub parts: Parts,
     /// Fitted inputs and outputs for a model from nothing, where the recipe names a label.
     pub ends: Option<(Inputs, Outputs)>,
+    /// What answers mean, where the recipe names a label.
+    pub outputs: Option<Outputs>,
+    /// Rows of a separate test file, while they are a running text.
+    pub test: Option<Dataset>,
     /// Things a person should know: rows that were dropped.
     pub notes: Vec<String>,
     /// Digest (hex) of rows and parts.
@@ -39,6 +43,9 @@ pub fn load_data(loaded: &Loaded, places: &Places) -> Result<Option<ProjectData>
         Some(file) => Some(read_file(loaded, places, file, "/data/test")?),
         None => None,
     };
+    if loaded.recipe.task == language::Task::Generate {
+        return Ok(Some(running_text(main, extra)));
+    }
     let options = fit_options(spec);
     let wrong = |error: DataError| problems::of_data(loaded, "/data/train", &error);
     let mut notes = Vec::new();
@@ -49,9 +56,20 @@ pub fn load_data(loaded: &Loaded, places: &Places) -> Result<Option<ProjectData>
     let parts = split(kept.len(), chosen.as_deref(), &plan, loaded.recipe.seed);
     let parts = parts.map_err(|error| wrong(error.with_class_names(&class_names(&main, &options))))?.of(&kept);
     let (dataset, parts) = with_test_rows(main, extra, parts, &options).map_err(wrong)?;
-    let ends = fit_ends(&dataset, &parts, &options, loaded.recipe.task).map_err(wrong)?;
+    let outputs = fit_answers(&dataset, &parts, &options, loaded.recipe.task).map_err(wrong)?;
+    let inputs = match (&outputs, &spec.train.text) {
+        (Some(_), None) => Some(fit_inputs(&dataset, &parts.train, &options).map_err(wrong)?),
+        _ => None,
+    };
     let digest = digest(&dataset, &parts, spec);
-    Ok(Some(ProjectData { dataset, parts, ends, notes, digest }))
+    let ends = inputs.zip(outputs.clone());
+    Ok(Some(ProjectData { dataset, parts, ends, outputs, test: None, notes, digest }))
+}
+
+/// Rows that are one text: they are divided once a tokenizer has cut them into windows.
+fn running_text(main: Dataset, test: Option<Dataset>) -> ProjectData {
+    let parts = Parts::default();
+    ProjectData { dataset: main, parts, ends: None, outputs: None, test, notes: Vec::new(), digest: String::new() }
 }
 
 fn read_file(loaded: &Loaded, places: &Places, file: &FileSpec, pointer: &str) -> Result<Dataset, Diagnostic> {
@@ -158,12 +176,12 @@ fn with_test_rows(
     Ok((main.append(&extra)?, parts))
 }
 
-fn fit_ends(
+fn fit_answers(
     dataset: &Dataset,
     parts: &Parts,
     options: &FitOptions,
     task: language::Task,
-) -> Result<Option<(Inputs, Outputs)>, DataError> {
+) -> Result<Option<Outputs>, DataError> {
     let task = match task {
         language::Task::Classify => Task::Classify,
         language::Task::Regress => Task::Regress,
@@ -172,11 +190,10 @@ fn fit_ends(
     if options.label.is_empty() {
         return Ok(None);
     }
-    let outputs = fit_outputs(dataset, &parts.train, &options.label, task)?;
-    Ok(Some((fit_inputs(dataset, &parts.train, options)?, outputs)))
+    fit_outputs(dataset, &parts.train, &options.label, task).map(Some)
 }
 
-fn digest(dataset: &Dataset, parts: &Parts, spec: &DataSpec) -> String {
+pub(super) fn digest(dataset: &Dataset, parts: &Parts, spec: &DataSpec) -> String {
     let mut hasher = blake3::Hasher::new();
     hasher.update(dataset.digest.as_bytes());
     for rows in [&parts.train, &parts.validate, &parts.calibrate, &parts.test] {
@@ -194,7 +211,11 @@ fn digest(dataset: &Dataset, parts: &Parts, spec: &DataSpec) -> String {
         spec.train.delimiter,
         spec.train.missing_values,
         spec.missing,
-        spec.scale
+        spec.scale,
+        spec.train.text,
+        spec.train.pair,
+        spec.max_length,
+        spec.window
     ]);
     hasher.update(read.to_string().as_bytes());
     hasher.finalize().to_hex().to_string()

@@ -1,0 +1,101 @@
+//! Models of text: how one that others trained reads the recipe's rows, and windows of a running text.
+
+use paring_data::windows::{TOKENS, window_rows};
+use paring_data::{DataError, Dataset};
+use paring_model::inputs::{ColumnEncoding, Encoding};
+use paring_model::{Checkpoint, Inputs, Outputs};
+use paring_schema::language::{DataSpec, Task};
+use paring_schema::{Diagnostic, Loaded};
+
+use super::rows::{ProjectData, digest};
+use crate::problems;
+
+/// The column of a running text where the recipe names none.
+const TEXT: &str = "text";
+
+/// Whether a model reads tokens. Rows of tokens have any length, so its settings give no shape.
+pub fn reads_tokens(model: &Checkpoint) -> bool {
+    model.config().is_some_and(|config| config.input.is_empty())
+}
+
+/// Says how the model reads the recipe's rows and what its answers mean, where it does not say so itself; and cuts a
+/// running text into windows.
+///
+/// # Errors
+/// When the recipe does not name its texts, or the model cannot answer what the recipe asks.
+pub fn adopt(loaded: &Loaded, model: &mut Checkpoint, data: &mut ProjectData) -> Result<(), Diagnostic> {
+    let Some(spec) = loaded.recipe.data.as_ref().filter(|_| reads_tokens(model)) else { return Ok(()) };
+    match loaded.recipe.task {
+        Task::Generate => continuation(loaded, spec, model, data),
+        task if model.inputs().is_none() => texts(loaded, spec, task, model, data),
+        _ => Ok(()),
+    }
+}
+
+fn texts(
+    loaded: &Loaded,
+    spec: &DataSpec,
+    task: Task,
+    model: &mut Checkpoint,
+    data: &ProjectData,
+) -> Result<(), Diagnostic> {
+    let Some(column) = &spec.train.text else {
+        let columns = data.dataset.columns().iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        let message = "the model reads texts, and the recipe does not say which column holds them";
+        let place = loaded.key_span("/data/train");
+        let help = format!("add `text: NAME` to it; its columns are {columns}");
+        return Err(Diagnostic::new("D004", message).label(place, "needs `text`").help(help));
+    };
+    let encoding =
+        |name: &String| ColumnEncoding { name: name.clone(), encoding: Encoding::Text { max_length: spec.max_length } };
+    let columns = std::iter::once(column).chain(&spec.train.pair).map(encoding).collect();
+    model.set_inputs(Inputs { columns, steps: Vec::new(), shape: vec![spec.max_length] });
+    let width = model.config().map_or(0, |config| config.output);
+    let outputs = match (task, &data.outputs) {
+        (Task::Embed, _) => Some(Outputs::Embed { width }),
+        (_, outputs) => outputs.clone(),
+    };
+    let Some(outputs) = outputs else { return Ok(()) };
+    if outputs.width() != width {
+        let message = format!("the model gives {width} numbers a text, but the task needs {}", outputs.width());
+        return Err(Diagnostic::new("M001", message)
+            .label(loaded.span("/model"), "")
+            .label(loaded.span("/task"), "the task")
+            .help("name a model whose output layer was made for these answers"));
+    }
+    model.set_outputs(outputs);
+    Ok(())
+}
+
+fn continuation(
+    loaded: &Loaded,
+    spec: &DataSpec,
+    model: &mut Checkpoint,
+    data: &mut ProjectData,
+) -> Result<(), Diagnostic> {
+    let size = model.inputs().and_then(|inputs| Some(inputs.windows()?.1)).unwrap_or(spec.window);
+    let wrong = |error: DataError| problems::of_data(loaded, "/data/train", &error);
+    let tokenizer = model.tokenizer().map_err(|error| problems::of_model(loaded, &error))?;
+    let encode = |text: &str| tokenizer.encode(text).map_err(DataError::from);
+    let column = spec.train.text.as_deref().unwrap_or(TEXT);
+    let split = &spec.split;
+    let shares = [split.train, split.validate, split.calibrate, split.test].map(|share| share.unwrap_or(0.0));
+    let (main, test) = (data.dataset.clone(), data.test.clone());
+    let (dataset, parts) = window_rows(&main, test.as_ref(), column, shares, size, &encode).map_err(wrong)?;
+    data.notes.push(format!(
+        "windows of {size} tokens, without overlap and special tokens; of {} characters",
+        characters(&main, test.as_ref(), column)
+    ));
+    data.digest = digest(&dataset, &parts, spec);
+    (data.dataset, data.parts, data.test) = (dataset, parts, None);
+    let column = ColumnEncoding { name: TOKENS.to_owned(), encoding: Encoding::Tokens { length: size } };
+    model.set_inputs(Inputs { columns: vec![column], steps: Vec::new(), shape: vec![size] });
+    let vocabulary = model.config().map_or(0, |config| config.output);
+    model.set_outputs(Outputs::Generate { vocabulary });
+    Ok(())
+}
+
+fn characters(main: &Dataset, test: Option<&Dataset>, column: &str) -> usize {
+    let texts = [Some(main), test].into_iter().flatten().filter_map(|data| data.running_text(column).ok());
+    texts.map(|text| text.chars().count()).sum()
+}
