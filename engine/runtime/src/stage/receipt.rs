@@ -34,8 +34,9 @@ fn tensor_report(model: &Checkpoint, name: &str) -> Result<TensorReport, ModelEr
         shape: tensor.dims().to_vec(),
         storage: storage(&model.weight(name)?, tensor.dtype()),
         zeros: values.iter().filter(|value| **value == 0.0).count() as u64,
-        min: values.iter().copied().fold(f32::INFINITY, f32::min),
-        max: values.iter().copied().fold(f32::NEG_INFINITY, f32::max),
+        // An empty tensor has neither; infinity is no number that a report can hold.
+        min: values.iter().copied().reduce(f32::min).unwrap_or(0.0),
+        max: values.iter().copied().reduce(f32::max).unwrap_or(0.0),
     })
 }
 

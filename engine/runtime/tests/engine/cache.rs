@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use candle_core::{DType, Device, Tensor};
 use paring_engine::Ending;
 use paring_passes::{Pass as _, PassError};
 
@@ -80,6 +81,20 @@ fn everything_that_decides_a_result_is_told_when_it_differs() {
         model.save(&scene.path("model")).unwrap();
     };
     differs(&other_model, "the model before it changed");
+}
+
+#[test]
+fn a_model_with_an_empty_tensor_is_cached_as_any_other() {
+    let row = |numbers: [f32; 2]| Tensor::new(&[numbers], &Device::Cpu).unwrap();
+    let fills = Fake::changing("fake/fills", move |model| model.set_tensor("full", row([1.0, 2.0])));
+    let scene = Scene::new("stages: [fake/fills: {}]\n", &[&fills]);
+    let tensors = [("full", row([0.0, 0.0])), ("empty", Tensor::zeros((0, 2), DType::F32, &Device::Cpu).unwrap())];
+    candle_core::safetensors::save(&tensors.into_iter().collect(), scene.path("tensors.safetensors")).unwrap();
+    scene.edit("load: model", "load: tensors.safetensors");
+    scene.edit("accuracy, ", "");
+    assert_eq!(scene.run().ending, Ending::Done);
+    assert_eq!(scene.run().ending, Ending::Done);
+    assert_eq!(fills.runs(), 1);
 }
 
 #[test]
