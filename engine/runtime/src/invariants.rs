@@ -48,6 +48,12 @@ pub enum Broken {
         /// What was counted.
         found: u64,
     },
+    /// A figure of the receipt is NaN or infinite, which no report can hold.
+    #[error("figure `{name}` of the receipt is not a finite number")]
+    Figure {
+        /// The figure, with its site where it has one.
+        name: String,
+    },
     /// A tensor holds NaN or infinity.
     #[error("tensor `{name}` holds a value that is not finite")]
     NotFinite {
@@ -113,11 +119,20 @@ fn same_frame(planned: &Outline, found: &Outline) -> Result<(), Broken> {
     }
 }
 
-/// Checks the zeros that a receipt tells of, site by site, against those that the engine counted.
+/// Checks that the figures of a receipt are numbers, and the zeros that it tells of, site by site, against those that
+/// the engine counted.
 ///
 /// # Errors
-/// The first site whose weight holds another number of zeros.
+/// The first figure that is no number, or the first site whose weight holds another number of zeros.
 pub fn check_receipt(receipt: &Receipt, sites: &[Site], found: &EngineReceipt) -> Result<(), Broken> {
+    let of_sites = receipt
+        .sites
+        .iter()
+        .flat_map(|(site, figures)| figures.iter().map(move |(name, figure)| (format!("{name}` of `{site}"), *figure)));
+    let mut figures = receipt.figures.iter().map(|(name, figure)| (name.clone(), *figure)).chain(of_sites);
+    if let Some((name, _)) = figures.find(|(_, figure)| !figure.is_finite()) {
+        return Err(Broken::Figure { name });
+    }
     for site in sites {
         let Some(&claimed) = receipt.sites.get(&site.name).and_then(|figures| figures.get("zeros")) else { continue };
         let name = site.weight();

@@ -155,6 +155,18 @@ fn zeros_that_are_not_there() {
 }
 
 #[test]
+fn figures_that_are_no_numbers() {
+    let of_stage = |receipt: &mut Receipt| {
+        receipt.figures.insert("gain".to_owned(), f64::INFINITY);
+    };
+    caught(&boasts(of_stage), "E004", "figure `gain` of the receipt is not a finite number");
+    let of_site = |receipt: &mut Receipt| {
+        receipt.sites.insert("head".to_owned(), [("error".to_owned(), f64::NAN)].into_iter().collect());
+    };
+    caught(&boasts(of_site), "E004", "figure `error` of `head` of the receipt is not a finite number");
+}
+
+#[test]
 fn the_report_tells_what_changed_whatever_the_receipt_says() {
     let claim = |receipt: &mut Receipt| {
         receipt.summary = "rewrote every layer".to_owned();
