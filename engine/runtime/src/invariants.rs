@@ -54,6 +54,14 @@ pub enum Broken {
         /// The figure, with its site where it has one.
         name: String,
     },
+    /// A weight changed that the stage was to leave alone.
+    #[error("tensor `{name}` changed, but `{site}` is not among the targets of the stage")]
+    Untargeted {
+        /// The tensor.
+        name: String,
+        /// Its site.
+        site: String,
+    },
     /// A tensor holds NaN or infinity.
     #[error("tensor `{name}` holds a value that is not finite")]
     NotFinite {
@@ -117,6 +125,24 @@ fn same_frame(planned: &Outline, found: &Outline) -> Result<(), Broken> {
     } else {
         Ok(())
     }
+}
+
+/// Checks that no weight changed but those of the targets, those that the pass says it touches, and those whose shape
+/// or storage was planned to change (the inputs of the layer after a narrower one).
+///
+/// # Errors
+/// The first weight that did.
+pub fn check_targets(effect: &Effect, targets: &[Site], before: &Outline, found: &EngineReceipt) -> Result<(), Broken> {
+    let is_told = |site: &Site| targets.contains(site) || effect.touches.contains(&site.name);
+    let others = before.sites().unwrap_or_default().into_iter().filter(|site| !is_told(site));
+    for site in others.filter(|_| effect.exact) {
+        let name = site.weight();
+        let stays = before.weights.get(&name) == effect.outline.weights.get(&name);
+        if stays && found.changed.contains(&name) {
+            return Err(Broken::Untargeted { name, site: site.name });
+        }
+    }
+    Ok(())
 }
 
 /// Checks that the figures of a receipt are numbers, and the zeros that it tells of, site by site, against those that

@@ -155,6 +155,7 @@ impl Runner<'_> {
         }
         invariants::check(&effect, &outcome.model, self.probe(&outcome.model)?.as_ref())?;
         let engine = receipt::compare(model, &outcome.model)?;
+        invariants::check_targets(&effect, &selection.sites, &model.outline(), &engine)?;
         invariants::check_receipt(&outcome.receipt, &outcome.model.outline().sites()?, &engine)?;
         Ok(Cached { model: outcome.model, digest: new_digest, receipt: outcome.receipt, engine })
     }

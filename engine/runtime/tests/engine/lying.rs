@@ -167,6 +167,21 @@ fn figures_that_are_no_numbers() {
 }
 
 #[test]
+fn a_weight_that_the_stage_was_to_leave_alone() {
+    let greedy = Fake::changing("fake/greedy", |model| {
+        set(model, "layers.0.weight", &[2.0, 0.0, 0.0, 1.0]);
+        set(model, "head.weight", &[2.0, 0.0, 0.0, 1.0]);
+    });
+    let scene = Scene::new("stages: [{ fake/greedy: {}, ignore: [head] }]\n", &[&greedy]);
+    let result = scene.run();
+    assert_eq!(codes(&result.problems), ["E004"]);
+    let words = "tensor `head.weight` changed, but `head` is not among the targets of the stage";
+    assert_eq!(result.report.stages[0].failure.as_deref(), Some(words));
+    scene.edit("ignore: [head]", "targets: [head, layers.0]");
+    assert_eq!(scene.run().ending, Ending::Done);
+}
+
+#[test]
 fn the_report_tells_what_changed_whatever_the_receipt_says() {
     let claim = |receipt: &mut Receipt| {
         receipt.summary = "rewrote every layer".to_owned();
