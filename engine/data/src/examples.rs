@@ -22,6 +22,13 @@ pub enum Targets {
     Classes(Vec<u32>),
     /// Numbers, standardized as the model's outputs are.
     Values(Vec<f32>),
+    /// A second text for each row, and how alike the two are, where that is known.
+    Pairs {
+        /// The second texts.
+        others: Rows,
+        /// How alike: more is more alike.
+        scores: Option<Vec<f32>>,
+    },
     /// None: the rows are embedded, or continued.
     None,
 }
@@ -32,6 +39,7 @@ impl Targets {
         match self {
             Targets::Classes(classes) => classes.len(),
             Targets::Values(values) => values.len(),
+            Targets::Pairs { others, .. } => others.len(),
             Targets::None => 0,
         }
     }
@@ -54,9 +62,22 @@ pub fn examples(dataset: &Dataset, rows: &[usize], model: &Checkpoint, outputs: 
             let values = targets(dataset, rows, column)?;
             Targets::Values(values.into_iter().map(|value| ((value - mean) / scale) as f32).collect())
         }
+        Outputs::Embed { pair: Some(pair), score, .. } => pairs(dataset, rows, model, pair, score.as_deref())?,
         Outputs::Embed { .. } | Outputs::Generate { .. } => Targets::None,
     };
     Ok(Examples { inputs, targets })
+}
+
+/// The texts of column `pair`, read as the model reads the texts of its own column, and the scores.
+fn pairs(dataset: &Dataset, rows: &[usize], model: &Checkpoint, pair: &str, score: Option<&str>) -> Result<Targets> {
+    let mut table = dataset.table(&[pair.to_owned()], rows)?;
+    let own = model.inputs().and_then(|inputs| inputs.columns.first());
+    for (column, own) in table.columns.iter_mut().zip(own) {
+        column.name.clone_from(&own.name);
+    }
+    let scores = score.map(|score| targets(dataset, rows, score)).transpose()?;
+    let scores = scores.map(|scores| scores.into_iter().map(|score| score as f32).collect());
+    Ok(Targets::Pairs { others: model.read(&table)?, scores })
 }
 
 /// The given rows of a dataset as the model reads them.

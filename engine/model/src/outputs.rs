@@ -44,6 +44,12 @@ pub enum Outputs {
     Embed {
         /// Numbers in it.
         width: usize,
+        /// The column of texts that those of the inputs are compared with.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pair: Option<String>,
+        /// The column that says how alike the two are.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        score: Option<String>,
     },
     /// For each token of a text, one logit for each token that may follow it.
     Generate {
@@ -81,7 +87,7 @@ impl Outputs {
         match self {
             Outputs::Classify { labels, .. } => labels.len(),
             Outputs::Regress { .. } => 1,
-            Outputs::Embed { width } => *width,
+            Outputs::Embed { width, .. } => *width,
             Outputs::Generate { vocabulary } => *vocabulary,
         }
     }
@@ -100,7 +106,8 @@ impl Outputs {
     pub fn column(&self) -> Option<&str> {
         match self {
             Outputs::Classify { column, .. } | Outputs::Regress { column, .. } => Some(column),
-            Outputs::Embed { .. } | Outputs::Generate { .. } => None,
+            Outputs::Embed { pair, .. } => pair.as_deref(),
+            Outputs::Generate { .. } => None,
         }
     }
 
@@ -146,7 +153,7 @@ impl Outputs {
                 None => return Ok(()),
             },
             Outputs::Regress { mean, scale, .. } if mean.is_finite() && scale.is_finite() => return Ok(()),
-            Outputs::Embed { width: 0 } | Outputs::Generate { vocabulary: 0 } => {
+            Outputs::Embed { width: 0, .. } | Outputs::Generate { vocabulary: 0 } => {
                 "the outputs have no number".to_owned()
             }
             Outputs::Embed { .. } | Outputs::Generate { .. } => return Ok(()),

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use indexmap::IndexMap;
 use paring_data::examples::{self, examples};
 use paring_data::read::{ReadOptions, read};
-use paring_data::{DataError, Dataset};
+use paring_data::windows::window_rows;
+use paring_data::{DataError, Dataset, Examples, Targets};
 use paring_model::outputs::Answer;
-use paring_model::{Checkpoint, ModelError, Outputs};
+use paring_model::{Checkpoint, Inputs, ModelError, Outputs, Task};
 use paring_train::TrainError;
-use paring_train::measure::{LatencySettings, MEASURES, measure};
+use paring_train::measure::{LatencySettings, MEASURES, MeasureInfo, measure};
 use serde::Serialize;
 
 /// What to measure on what.
@@ -69,44 +70,59 @@ pub fn evaluate(options: &EvalOptions) -> Result<Evaluation, EvalError> {
     let (Some(_), Some(outputs)) = (model.inputs(), model.outputs().cloned()) else {
         return Err(EvalError::NoTransforms(options.model.clone()));
     };
-    let data = read(&options.data, &options.read)?;
+    let data = cut(&model, read(&options.data, &options.read)?)?;
     let rows: Vec<usize> = (0..data.rows()).collect();
-    let labelled = data.columns().iter().any(|column| Some(column.as_str()) == outputs.column());
-    let measures = measured(&model, &data, &rows, &outputs, labelled, options)?;
+    let has = |name: &str| data.columns().iter().any(|column| column == name);
+    let labelled = outputs.column().map_or(outputs.task() == Task::Generate, has);
+    let examples = if labelled { Some(examples(&data, &rows, &model, &outputs)?) } else { None };
+    let measures = measured(&model, examples.as_ref(), outputs.task(), options)?;
     Ok(Evaluation { rows: rows.len(), measures, predictions: predictions(&model, &data, &rows, &outputs)? })
+}
+
+/// A running text in windows, for a model that reads windows; other rows as they are.
+fn cut(model: &Checkpoint, data: Dataset) -> Result<Dataset, EvalError> {
+    let Some((_, size)) = model.inputs().and_then(Inputs::windows) else { return Ok(data) };
+    let tokenizer = model.tokenizer()?;
+    let encode = |text: &str| tokenizer.encode(text).map_err(DataError::from);
+    let columns = data.columns();
+    let column = columns.iter().find(|name| *name == "text").or(columns.first()).cloned().unwrap_or_default();
+    Ok(window_rows(&data, None, &column, [0.0, 0.0, 0.0, 1.0], size, &encode)?.0)
 }
 
 fn measured(
     model: &Checkpoint,
-    data: &Dataset,
-    rows: &[usize],
-    outputs: &Outputs,
-    labelled: bool,
+    rows: Option<&Examples>,
+    task: Task,
     options: &EvalOptions,
 ) -> Result<IndexMap<String, f64>, EvalError> {
-    let task = outputs.task();
-    let suits = |info: &&paring_train::measure::MeasureInfo| info.tasks.is_empty() || info.tasks.contains(&task);
-    let all = MEASURES.iter().filter(suits).filter(|info| !info.needs_baseline && (labelled || !info.needs_rows));
+    let has_scores = rows.is_some_and(|rows| matches!(rows.targets, Targets::Pairs { scores: Some(_), .. }));
+    let suits = |info: &&MeasureInfo| {
+        let needs = (rows.is_some() || !info.needs_rows) && (has_scores || info.name != "spearman");
+        needs && !info.needs_baseline && (info.tasks.is_empty() || info.tasks.contains(&task))
+    };
     let names: Vec<String> = if options.measures.is_empty() {
-        all.map(|info| info.name.to_owned()).collect()
+        MEASURES.iter().filter(suits).map(|info| info.name.to_owned()).collect()
     } else {
         options.measures.clone()
     };
-    let examples = if labelled { Some(examples(data, rows, model, outputs)?) } else { None };
     let mut values = IndexMap::new();
     for name in names {
-        let taken = measure(&name, model, examples.as_ref(), None, &LatencySettings::default());
+        let taken = measure(&name, model, rows, None, &LatencySettings::default());
         values.extend(taken.map_err(|source| EvalError::Measure { name, source })?);
     }
     Ok(values)
 }
 
+/// The answer for each row; none for a model that continues texts.
 fn predictions(
     model: &Checkpoint,
     data: &Dataset,
     rows: &[usize],
     outputs: &Outputs,
 ) -> Result<Vec<String>, EvalError> {
+    if outputs.task() == Task::Generate {
+        return Ok(Vec::new());
+    }
     let raw = model.predict(&examples::read(data, rows, model)?, 256)?;
     Ok(outputs.answers(&raw)?.into_iter().map(shown).collect())
 }

@@ -41,7 +41,7 @@ pub fn fit_linear(
             logistic::fit(inputs, numbers, classes, c, start)
         }
         Targets::Values(values) => ridge::fit(inputs, values, c),
-        Targets::None => Err(mismatch("the rows have no answers to learn from".to_owned())),
+        Targets::Pairs { .. } | Targets::None => Err(mismatch("the rows have no answers to learn from".to_owned())),
     }
 }
 

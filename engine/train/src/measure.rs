@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::error::{Result, TrainError};
 use crate::measure::likeness::Continuation;
+use crate::measure::pairs::Pairs;
 use crate::measure::quality::Answers;
 use crate::metrics::quantile;
 
@@ -16,6 +17,7 @@ mod cost;
 mod latency;
 mod likeness;
 mod memory;
+mod pairs;
 mod quality;
 mod table;
 
@@ -128,6 +130,7 @@ pub fn measure_all<S: AsRef<str>>(
         answers: None,
         times: None,
         cosines: None,
+        pairs: None,
         continuation: None,
     };
     let mut values = IndexMap::new();
@@ -150,6 +153,7 @@ struct Bench<'a> {
     answers: Option<Answers>,
     times: Option<[f64; 2]>,
     cosines: Option<Vec<f64>>,
+    pairs: Option<Pairs>,
     continuation: Option<Continuation>,
 }
 
@@ -158,6 +162,7 @@ impl Bench<'_> {
         let info = info(name).ok_or_else(|| unknown(name))?;
         match name {
             "cosine" | "cosine_p1" | "cosine_min" => self.cosine(name),
+            "spearman" | "recall_at_1" | "recall_at_10" => self.pairs()?.score(name),
             "perplexity" | "kl_divergence" | "top1_agreement" => Ok(self.continuation()?.score(name)),
             _ if info.needs_rows => self.answers()?.score(name),
             "latency" => Ok(self.times()?[0]),
@@ -185,6 +190,14 @@ impl Bench<'_> {
             "cosine_min" => quantile(cosines, 0.0),
             _ => Ok(cosines.iter().sum::<f64>() / cosines.len().max(1) as f64),
         }
+    }
+
+    fn pairs(&mut self) -> Result<&Pairs> {
+        let pairs = match self.pairs.take() {
+            Some(pairs) => pairs,
+            None => Pairs::embed(self.model, self.rows()?)?,
+        };
+        Ok(self.pairs.insert(pairs))
     }
 
     fn continuation(&mut self) -> Result<Continuation> {

@@ -154,7 +154,7 @@ fn the_conditions_of_a_latency_are_stated() {
 
 #[test]
 fn embeddings_are_compared_with_those_of_the_baseline() {
-    let embed = |weights: &[f32]| line(weights, &[0.0, 0.0], Outputs::Embed { width: 2 });
+    let embed = |weights: &[f32]| line(weights, &[0.0, 0.0], Outputs::Embed { width: 2, pair: None, score: None });
     // The baseline gives (x, y); the model (x, 0): its cosine with (3, 4) is 3 / 5, with (1, 0) it is 1.
     let (baseline, model) = (embed(&[1.0, 0.0, 0.0, 1.0]), embed(&[1.0, 0.0, 0.0, 0.0]));
     let rows = rows(&[3.0, 4.0, 1.0, 0.0], 2, Targets::None);
@@ -165,4 +165,19 @@ fn embeddings_are_compared_with_those_of_the_baseline() {
     assert_close(found["cosine_min"], 0.6);
     let message = measure("cosine", &model, Some(&rows), None, &quick()).unwrap_err().to_string();
     assert_eq!(message, "measure `cosine` compares with the model before all stages, and there is none");
+}
+
+#[test]
+fn pairs_of_embeddings_are_ranked_and_found() {
+    let model = line(&[1.0, 0.0, 0.0, 1.0], &[0.0, 0.0], Outputs::Embed { width: 2, pair: None, score: None });
+    // Cosines with the second texts: 1, 0 and 0.6; the second text of row 2 is nearer to row 1 than to it.
+    let others = Matrix { rows: 3, columns: 2, data: vec![1.0, 0.0, 1.0, 0.0, 3.0, 4.0] }.into();
+    let targets = Targets::Pairs { others, scores: Some(vec![0.9, 0.1, 0.2]) };
+    let rows = rows(&[2.0, 0.0, 0.0, 3.0, 1.0, 0.0], 2, targets);
+    let found = measure_all(&["spearman", "recall_at_1", "recall_at_10"], &model, Some(&rows), None, &quick()).unwrap();
+    assert_close(found["spearman"], 1.0);
+    assert_close(found["recall_at_1"], 1.0 / 3.0);
+    assert_close(found["recall_at_10"], 1.0);
+    let message = measure("recall_at_1", &model, Some(&four_rows()), None, &quick()).unwrap_err().to_string();
+    assert_eq!(message, "the rows are no pairs of texts: name the second ones as `pair`");
 }

@@ -16,7 +16,7 @@ use crate::terminal::Terminal;
 pub struct EvalArguments {
     /// A model directory that Paring wrote.
     pub model: PathBuf,
-    /// The rows: csv, tsv, jsonl, parquet, npy, npz or IDX, with the columns that the model was trained on.
+    /// The rows: csv, tsv, jsonl, parquet, npy, npz, IDX or txt, with the columns that the model was trained on.
     #[arg(long, value_name = "FILE")]
     pub data: PathBuf,
     /// A second file that holds the labels (IDX, npy).

@@ -48,11 +48,16 @@ fn texts(
     };
     let encoding =
         |name: &String| ColumnEncoding { name: name.clone(), encoding: Encoding::Text { max_length: spec.max_length } };
-    let columns = std::iter::once(column).chain(&spec.train.pair).map(encoding).collect();
+    // An encoder of texts embeds the two of a pair each by itself; other models read them together.
+    let together = spec.train.pair.as_ref().filter(|_| task != Task::Embed);
+    let columns = std::iter::once(column).chain(together).map(encoding).collect();
     model.set_inputs(Inputs { columns, steps: Vec::new(), shape: vec![spec.max_length] });
     let width = model.config().map_or(0, |config| config.output);
     let outputs = match (task, &data.outputs) {
-        (Task::Embed, _) => Some(Outputs::Embed { width }),
+        (Task::Embed, _) => {
+            let (pair, score) = (spec.train.pair.clone(), spec.train.label.clone());
+            Some(Outputs::Embed { width, score: score.filter(|_| pair.is_some()), pair })
+        }
         (_, outputs) => outputs.clone(),
     };
     let Some(outputs) = outputs else { return Ok(()) };

@@ -32,7 +32,7 @@ impl<'a> Part<'a> {
         let targets = match &examples.targets {
             Targets::Classes(classes) => Tensor::from_slice(classes, count, &Device::Cpu)?,
             Targets::Values(values) => Tensor::from_slice(values, count, &Device::Cpu)?,
-            Targets::None => return Err(nothing_to_learn()),
+            Targets::Pairs { .. } | Targets::None => return Err(nothing_to_learn()),
         };
         Ok(Self { inputs: &examples.inputs, targets, count })
     }

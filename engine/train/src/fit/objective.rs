@@ -34,7 +34,7 @@ impl<'a> Objective<'a> {
                 Task::Classes { weights: class_weights(classes, width, settings.class_weights)? }
             }
             Targets::Values(_) => Task::Values,
-            Targets::None => return Err(nothing_to_learn()),
+            Targets::Pairs { .. } | Targets::None => return Err(nothing_to_learn()),
         };
         if let Some(teacher) = teacher {
             let (found, expected) = (teacher.outputs.dims(), [targets.len(), width]);

@@ -41,7 +41,7 @@ impl Answers {
                 let (mean, scale) = unit(model);
                 Answers::Numbers { predicted: numbers, truth: truth.clone(), mean, scale }
             }
-            Targets::None => return Err(TrainError::NoRows { part: "test" }),
+            Targets::Pairs { .. } | Targets::None => return Err(TrainError::NoRows { part: "test" }),
         })
     }
 

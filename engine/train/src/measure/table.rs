@@ -24,6 +24,9 @@ pub const MEASURES: &[MeasureInfo] = &[
     alike("cosine", "mean cosine of embeddings and those of the model before all stages", Direction::Higher, "", EMBED),
     alike("cosine_p1", "that cosine, below which 1% of the rows lie", Direction::Higher, "", EMBED),
     alike("cosine_min", "the smallest of these cosines", Direction::Higher, "", EMBED),
+    score("spearman", "rank correlation of the cosine of two texts and how alike they are said to be", EMBED),
+    score("recall_at_1", "share of texts whose own pair has the highest cosine of all second texts", EMBED),
+    score("recall_at_10", "share of texts whose own pair is among the 10 second texts of highest cosine", EMBED),
     error(
         "perplexity",
         "exponential of the mean negative log-likelihood of the next token, each window run alone from its first token",
