@@ -15,6 +15,9 @@ use crate::key::KeyParts;
 use crate::output::write_atomically;
 use crate::report::EngineReceipt;
 
+/// Begins the name of every entry that a run is still writing.
+const UNFINISHED: &str = ".new-";
+
 /// A cache directory. Several runs may use one at the same time.
 #[derive(Debug, Clone)]
 pub struct Cache {
@@ -110,7 +113,7 @@ impl Cache {
         let parent = directory.parent().unwrap_or(&self.root).to_path_buf();
         let wrong = |source| CacheError::Write { path: directory.clone(), source };
         std::fs::create_dir_all(&parent).map_err(wrong)?;
-        let new = tempfile::Builder::new().prefix(".new-").tempdir_in(&parent).map_err(wrong)?;
+        let new = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(&parent).map_err(wrong)?;
         cached.model.save(&new.path().join("model"))?;
         let entry = Entry {
             parts: parts.clone(),
@@ -222,9 +225,11 @@ pub enum CacheError {
     Model(#[from] paring_model::ModelError),
 }
 
+/// Directories in a directory, but those that a run is still writing.
 fn subdirectories(directory: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(directory).into_iter().flatten();
-    entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).filter(|path| path.is_dir()).collect()
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let finished = entries.filter(|entry| !entry.file_name().to_string_lossy().starts_with(UNFINISHED));
+    finished.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
 }
 
 fn files(directory: &Path) -> std::io::Result<Vec<PathBuf>> {

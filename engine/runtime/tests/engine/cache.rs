@@ -195,6 +195,16 @@ fn an_entry_of_another_key_is_not_believed() {
 }
 
 #[test]
+fn an_entry_that_a_killed_run_was_still_writing_is_not_listed() {
+    let (scene, ..) = warm();
+    let first = entry(&scene, "first");
+    let half = first.with_file_name(".new-half");
+    std::fs::create_dir(&half).unwrap();
+    std::fs::copy(first.join("entry.json"), half.join("entry.json")).unwrap();
+    assert_eq!(scene.cache().entries().len(), 2);
+}
+
+#[test]
 fn measures_that_are_damaged_are_taken_again() {
     let (scene, ..) = warm();
     let before = scene.run().report;
