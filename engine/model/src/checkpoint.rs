@@ -40,7 +40,7 @@ pub struct Checkpoint {
 struct Carried {
     /// Keys of config.json that are not the family's.
     settings: Map<String, Value>,
-    /// config.json as read, when it is of no family of ours.
+    /// config.json as read, when others wrote it.
     config_text: Option<Vec<u8>>,
     /// Other files: path in the directory, and where each lies now.
     files: BTreeMap<PathBuf, PathBuf>,
@@ -64,8 +64,8 @@ impl Checkpoint {
     /// Opens a directory (config.json, model.safetensors or a sharded index, paring.json) or a single `.safetensors`
     /// file. Reads headers only; weights are memory-mapped, and read when they are touched.
     ///
-    /// A directory without paring.json, or of a family that is not Paring's, opens as tensors without configuration;
-    /// its config.json is carried through. Hidden files are not carried.
+    /// A directory that others wrote is read by its `model_type` where Paring has that family. One of another family
+    /// opens as tensors without configuration; its config.json is carried through. Hidden files are not carried.
     ///
     /// # Errors
     /// When a file is missing, truncated, or does not hold what its header says.

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 pub use file::Config;
 
+use crate::families::{BertSpec, LlamaSpec};
+
 /// The nonlinearity between layers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -173,7 +175,7 @@ fn three() -> usize {
     3
 }
 
-/// A model from nothing: a family and its settings. The input and output widths come from the data.
+/// A family and its settings. The input and output widths of a model from nothing come from the data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Spec {
@@ -181,6 +183,12 @@ pub enum Spec {
     Mlp(MlpSpec),
     /// A convolutional network.
     Convnet(ConvnetSpec),
+    /// An encoder of text that others trained. It is loaded, not built from nothing.
+    #[serde(skip)]
+    Bert(Box<BertSpec>),
+    /// A decoder of text that others trained. It is loaded, not built from nothing.
+    #[serde(skip)]
+    Llama(Box<LlamaSpec>),
 }
 
 impl ConvSpec {
@@ -224,6 +232,13 @@ impl Spec {
         match self {
             Spec::Mlp(_) => "mlp",
             Spec::Convnet(_) => "convnet",
+            Spec::Bert(_) => "bert",
+            Spec::Llama(_) => "llama",
         }
+    }
+
+    /// Whether its models read tokens rather than features.
+    pub fn reads_tokens(&self) -> bool {
+        matches!(self, Spec::Bert(_) | Spec::Llama(_))
     }
 }

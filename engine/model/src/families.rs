@@ -1,20 +1,29 @@
 //! The model families that Paring builds and runs itself: one file each, and the table that names them.
 //!
-//! A family is a list of layers. Each layer kind says once what it reads and writes (`survey`); names, shapes, sites,
-//! prunable units and multiply-accumulate counts all follow from that one description, and so cannot disagree.
+//! A family that Paring builds is a list of layers. Each layer kind says once what it reads and writes (`survey`);
+//! names, shapes, sites, prunable units and multiply-accumulate counts all follow from that one description, and so
+//! cannot disagree. Families that others train (`bert`, `llama`) walk the tensors there are.
 
+pub(crate) mod bert;
 mod blueprint;
 mod convnet;
 mod describe;
 mod layers;
+pub(crate) mod llama;
 mod mlp;
+pub(crate) mod pretrained;
 mod rewrite;
 mod stack;
 mod survey;
+mod transformer;
 mod unknown;
 
+pub use bert::{BertSpec, Head, Pooling, Projection, Scheme};
 pub use blueprint::{blueprint, initialize};
 pub use describe::{FAMILIES, FamilyInfo, described};
+pub use llama::{LlamaSpec, Windowed};
+pub use transformer::nonlinearity::Nonlinearity;
+pub use transformer::rope::{Rope, Scaling};
 
 pub(crate) use describe::setting_names;
 pub(crate) use rewrite::settle;
@@ -23,7 +32,7 @@ use crate::config::{Config, Spec};
 use crate::error::Result;
 use crate::network::Network;
 use crate::outline::Outline;
-use crate::sites::Site;
+use crate::sites::{Site, SiteKind};
 use crate::tap::WeightSource;
 use crate::units::UnitGroup;
 use survey::{Known, Survey};
@@ -33,7 +42,7 @@ use survey::{Known, Survey};
 /// # Errors
 /// When the tensors do not fit the configuration.
 pub fn sites(outline: &Outline) -> Result<Vec<Site>> {
-    Ok(walk(outline)?.map_or_else(|| unknown::sites(outline), |survey| survey.sites))
+    Ok(walk(outline)?.map_or_else(|| unknown::sites(outline), |(sites, _)| sites))
 }
 
 /// Every structure that can be removed whole, in forward order; none when the family is unknown.
@@ -41,10 +50,12 @@ pub fn sites(outline: &Outline) -> Result<Vec<Site>> {
 /// # Errors
 /// When the tensors do not fit the configuration.
 pub fn units(outline: &Outline) -> Result<Vec<UnitGroup>> {
-    Ok(walk(outline)?.map(|survey| survey.groups).unwrap_or_default())
+    Ok(walk(outline)?.map(|(_, groups)| groups).unwrap_or_default())
 }
 
-/// Multiply-accumulate operations for one input row, over all linear and convolution layers.
+/// Multiply-accumulate operations for one input row, over all linear and convolution layers. A model that reads tokens
+/// has rows of any length: counted are the linear layers for one token (an output layer that sees one token of a text
+/// too), neither lookups nor the products of tokens with each other in attention, which grow with the length.
 ///
 /// # Errors
 /// When the tensors do not fit the configuration.
@@ -57,30 +68,41 @@ pub fn macs(outline: &Outline) -> Result<u64> {
 /// # Errors
 /// When the tensors do not fit the configuration, or `source` lacks one.
 pub fn network(outline: &Outline, source: &dyn WeightSource) -> Result<Option<Box<dyn Network>>> {
-    let (Some(config), Some(survey)) = (&outline.config, walk(outline)?) else { return Ok(None) };
-    let parts = stack::Parts::new(&survey.sites, source);
+    let (Some(config), Some((sites, _))) = (&outline.config, walk(outline)?) else { return Ok(None) };
+    let parts = stack::Parts::new(&sites, source);
     let blocks = match &config.spec {
         Spec::Mlp(spec) => mlp::build(spec, &parts)?,
         Spec::Convnet(spec) => convnet::build(spec, &parts)?,
+        Spec::Bert(spec) => return bert::build(spec, &parts, &outline.weights).map(Some),
+        Spec::Llama(spec) => return llama::build(spec, &parts, &outline.weights).map(Some),
     };
     Ok(Some(Box::new(stack::Stack::new(config.input.clone(), blocks))))
 }
 
-/// The walk over the tensors there are; over what the settings and both ends promise while there are none.
-fn walk(outline: &Outline) -> Result<Option<Survey<'_>>> {
+/// Sites and units: of the tensors there are, or of what the settings and both ends promise while there are none.
+fn walk(outline: &Outline) -> Result<Option<(Vec<Site>, Vec<UnitGroup>)>> {
     let Some(config) = &outline.config else { return Ok(None) };
-    let survey = match (&outline.inputs, &outline.outputs) {
+    let found = match &config.spec {
+        Spec::Bert(spec) => bert::survey(spec, &outline.weights).map(|walk| (walk.sites, walk.groups)),
+        Spec::Llama(spec) => llama::survey(spec, &outline.weights).map(|walk| (walk.sites, walk.groups)),
+        Spec::Mlp(_) | Spec::Convnet(_) => survey(outline, config).map(|survey| (survey.sites, survey.groups)),
+    };
+    found.map(Some)
+}
+
+fn survey<'a>(outline: &'a Outline, config: &Config) -> Result<Survey<'a>> {
+    match (&outline.inputs, &outline.outputs) {
         _ if outline.built => Survey::of(config, Some(&outline.weights)),
         (Some(inputs), Some(outputs)) => Survey::of(&blueprint::configure(&config.spec, inputs, outputs)?, None),
         _ => Survey::of(config, None),
-    };
-    survey.map(Some)
+    }
 }
 
 fn site_macs(site: &Site) -> u64 {
     let kernel = match site.kind {
-        crate::sites::SiteKind::Linear => 1,
-        crate::sites::SiteKind::Conv { kernel, .. } => kernel,
+        SiteKind::Embedding { tied: false } => return 0,
+        SiteKind::Linear | SiteKind::Embedding { tied: true } => 1,
+        SiteKind::Conv { kernel, .. } => kernel,
     };
     [site.in_features, site.out_features, kernel, kernel, site.positions]
         .iter()
@@ -94,6 +116,7 @@ impl<'a> Survey<'a> {
         match &config.spec {
             Spec::Mlp(spec) => mlp::survey(spec, &mut survey)?,
             Spec::Convnet(spec) => convnet::survey(spec, &mut survey)?,
+            Spec::Bert(_) | Spec::Llama(_) => return Err(blueprint::not_from_nothing(config.spec.family())),
         }
         layers::dense::survey_head(config.output, &mut survey)?;
         Ok(survey)

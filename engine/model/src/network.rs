@@ -8,8 +8,10 @@ use candle_core::{DType, Device, Tensor};
 use crate::checkpoint::{Checkpoint, Weight};
 use crate::error::{ModelError, Result};
 use crate::families;
+use crate::generation::Generation;
 use crate::rows::Rows;
 use crate::tap::{Observer, TapWeight, WeightSource};
+use crate::tokens::Tokens;
 
 /// What a network reads.
 #[derive(Debug, Clone)]
@@ -17,15 +19,23 @@ use crate::tap::{Observer, TapWeight, WeightSource};
 pub enum Input {
     /// Rows of features, [rows, features], or images, [rows, channels, height, width].
     Features(Tensor),
-    /// Texts, padded at the end to one length.
-    Tokens {
-        /// Token numbers, u32 [rows, length].
-        ids: Tensor,
-        /// Which of two texts a token belongs to, u32 [rows, length].
-        types: Tensor,
-        /// 1 for a token and 0 for padding, u32 [rows, length].
-        mask: Tensor,
-    },
+    /// Token numbers.
+    Tokens(Tokens),
+}
+
+/// What all blocks of one forward pass share, made from its input: masks, positions, segments, rotary tables.
+#[derive(Debug, Clone, Default)]
+pub struct Shared {
+    /// 1 for a token and 0 for padding, [rows, length].
+    pub(crate) mask: Option<Tensor>,
+    /// Which segment each token belongs to, [rows, length] in u32.
+    pub(crate) types: Option<Tensor>,
+    /// Added to attention scores, [1 or rows, 1 or heads, 1 or queries, keys].
+    pub(crate) bias: Option<Tensor>,
+    /// The same for layers that look back over a window only.
+    pub(crate) window_bias: Option<Tensor>,
+    /// Cosines and sines of the rotary angles, [length, head width / 2] each.
+    pub(crate) rope: Option<(Tensor, Tensor)>,
 }
 
 /// Which ops a forward pass may use.
@@ -78,20 +88,24 @@ impl<'a> Forward<'a> {
 
 /// A model that runs.
 pub trait Network: Send + Sync {
-    /// Raw outputs, [rows, outputs].
+    /// Raw outputs, [rows, outputs]; one row of outputs a token, [rows, length, outputs], for a model that labels or
+    /// continues tokens.
     ///
     /// # Errors
     /// When the input does not fit.
     fn forward(&self, input: &Input, cx: &mut Forward<'_>) -> Result<Tensor> {
-        let Input::Features(x) = input else {
-            return Err(ModelError::Input("the model reads features, and was given texts".to_owned()));
-        };
-        let mut x = x.clone();
+        let (mut x, shared) = self.enter(input)?;
         for block in 0..self.blocks() {
-            x = self.block(block, &x, cx)?;
+            x = self.block(block, &x, &shared, cx)?;
         }
         Ok(x)
     }
+
+    /// What the first block reads, and what all blocks share.
+    ///
+    /// # Errors
+    /// When the input does not fit.
+    fn enter(&self, input: &Input) -> Result<(Tensor, Shared)>;
 
     /// How many blocks there are; the last is the head.
     fn blocks(&self) -> usize;
@@ -100,7 +114,15 @@ pub trait Network: Send + Sync {
     ///
     /// # Errors
     /// When the input does not fit.
-    fn block(&self, index: usize, x: &Tensor, cx: &mut Forward<'_>) -> Result<Tensor>;
+    fn block(&self, index: usize, x: &Tensor, shared: &Shared, cx: &mut Forward<'_>) -> Result<Tensor>;
+
+    /// A text to be continued token by token.
+    ///
+    /// # Errors
+    /// When the model does not continue texts.
+    fn generation(&self) -> Result<Generation<'_>> {
+        Err(ModelError::Unsupported("the model does not continue texts".to_owned()))
+    }
 }
 
 impl Checkpoint {

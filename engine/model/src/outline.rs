@@ -110,7 +110,8 @@ impl Outline {
         self.weights.values().map(|weight| weight.shape().iter().product::<usize>() as u64).sum()
     }
 
-    /// Multiply-accumulate operations for one input row.
+    /// Multiply-accumulate operations for one input row; for one token of a model that reads tokens (its linear layers,
+    /// see [`crate::families::macs`]).
     ///
     /// # Errors
     /// When the tensors do not fit the configuration.

@@ -6,6 +6,7 @@ use crate::error::{ModelError, Result};
 use crate::inputs::Matrix;
 use crate::network::Input;
 use crate::text::TokenRow;
+use crate::tokens::Tokens;
 
 /// Rows after a model's inputs.
 #[derive(Debug, Clone, PartialEq)]
@@ -91,11 +92,14 @@ fn tokens(rows: &[&TokenRow]) -> Result<Input> {
             .collect();
         Ok(Tensor::from_vec(numbers, (rows.len(), length), &Device::Cpu)?)
     };
-    Ok(Input::Tokens {
-        ids: padded(&|row| row.ids.clone())?,
-        types: padded(&|row| row.types.clone())?,
-        mask: padded(&|row| vec![1; row.ids.len()])?,
-    })
+    let numbers = Tokens::new(padded(&|row| row.ids.clone())?);
+    let is_even = rows.iter().all(|row| row.ids.len() == length);
+    let one_segment = rows.iter().all(|row| row.types.iter().all(|&of| of == 0));
+    Ok(Input::Tokens(Tokens {
+        mask: if is_even { None } else { Some(padded(&|row| vec![1; row.ids.len()])?) },
+        types: if one_segment { None } else { Some(padded(&|row| row.types.clone())?) },
+        ..numbers
+    }))
 }
 
 #[cfg(test)]
@@ -118,11 +122,13 @@ mod tests {
     fn a_batch_of_texts_is_padded_and_masked() {
         let row = |ids: &[u32], types: &[u32]| TokenRow { ids: ids.to_vec(), types: types.to_vec() };
         let rows = Rows::Tokens(vec![row(&[7], &[0]), row(&[9; 5], &[0; 5]), row(&[5, 6, 7], &[0, 1, 1])]);
-        let Input::Tokens { ids, types, mask } = rows.batch(&[2, 0]).unwrap() else { panic!("tokens") };
+        let Input::Tokens(batch) = rows.batch(&[2, 0]).unwrap() else { panic!("tokens") };
         let numbers = |tensor: candle_core::Tensor| tensor.to_vec2::<u32>().unwrap();
-        assert_eq!(numbers(ids), [[5, 6, 7], [7, 0, 0]]);
-        assert_eq!(numbers(types), [[0, 1, 1], [0, 0, 0]]);
-        assert_eq!(numbers(mask), [[1, 1, 1], [1, 0, 0]]);
+        assert_eq!(numbers(batch.ids), [[5, 6, 7], [7, 0, 0]]);
+        assert_eq!(numbers(batch.types.unwrap()), [[0, 1, 1], [0, 0, 0]]);
+        assert_eq!(numbers(batch.mask.unwrap()), [[1, 1, 1], [1, 0, 0]]);
+        let Input::Tokens(even) = rows.batch(&[0]).unwrap() else { panic!("tokens") };
+        assert!(even.mask.is_none() && even.types.is_none());
         assert!(rows.features().is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! Sites: the linear and convolution layers of a model, as data. Selectors in a recipe match their names.
+//! Sites: the linear and convolution layers and the lookup tables of a model, as data. Selectors in a recipe match their names.
 
 use serde::Serialize;
 
@@ -12,6 +12,24 @@ pub enum Role {
     Shortcut,
     /// The output layer.
     Head,
+    /// A table of vectors: of tokens, positions, segments or relative positions.
+    Embedding,
+    /// What attention asks with.
+    Query,
+    /// What attention compares queries with.
+    Key,
+    /// What attention mixes.
+    Value,
+    /// Mixes the heads of an attention.
+    AttentionOutput,
+    /// Widens the stream in a feed-forward part.
+    FfnUp,
+    /// Decides how much of each widened number passes.
+    FfnGate,
+    /// Narrows the widened numbers to the stream.
+    FfnDown,
+    /// Between the last layer and the output layer.
+    Pooler,
     /// A matrix of a model whose family is unknown.
     Unknown,
 }
@@ -22,6 +40,11 @@ pub enum Role {
 pub enum SiteKind {
     /// y = x W^T + b, weight [out, in].
     Linear,
+    /// A lookup: number i becomes row i of the weight [in, out].
+    Embedding {
+        /// Its rows are the output layer's weights too.
+        tied: bool,
+    },
     /// A 2-d convolution, weight [out, in, kernel, kernel].
     Conv {
         /// Width and height of the kernel.
@@ -33,7 +56,7 @@ pub enum SiteKind {
     },
 }
 
-/// One linear or convolution layer.
+/// One linear or convolution layer, or one lookup table.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Site {
     /// Stable dotted name: `layers.0`, `head`. The weight is `{name}.weight`.
@@ -42,15 +65,16 @@ pub struct Site {
     pub role: Role,
     /// The operation.
     pub kind: SiteKind,
-    /// Index of the layer it belongs to; `None` for the head.
+    /// Index of the layer it belongs to; `None` for the head and for what comes before the first layer.
     pub layer: Option<usize>,
-    /// Input features or channels.
+    /// Input features or channels; rows of a lookup table.
     pub in_features: usize,
     /// Output features or channels.
     pub out_features: usize,
     /// Has a bias, `{name}.bias`.
     pub bias: bool,
-    /// How many positions of one input row it is applied to (1 for a linear; output height x width for a convolution).
+    /// How many positions of one input row it is applied to (output height x width for a convolution; 1 for a linear,
+    /// which a model that reads tokens applies to each token).
     pub positions: usize,
     /// The normalization that directly precedes it, by name.
     pub norm_before: Option<String>,

@@ -1,5 +1,7 @@
-//! TapLinear and TapConv: the one place where passes reach into a running model. An observer may see the input, and
-//! the weight comes from a provider.
+//! TapLinear, TapConv and TapEmbedding: the one place where passes reach into a running model. An observer may see the
+//! input, and the weight comes from a provider.
+
+mod embedding;
 
 use std::sync::Arc;
 
@@ -9,6 +11,8 @@ use crate::convolution::convolve;
 use crate::error::Result;
 use crate::network::Forward;
 use crate::quantized::QuantizedWeight;
+
+pub use embedding::TapEmbedding;
 
 /// What a site multiplies with.
 #[derive(Debug, Clone)]
@@ -87,11 +91,23 @@ pub struct TapConv {
 }
 
 impl TapLinear {
-    /// x [rows, in] -> [rows, out].
+    /// x [..., in] -> [..., out]. The observer sees all rows as one matrix, [rows, in].
     ///
     /// # Errors
     /// When shapes do not fit, or an observer refuses.
     pub fn forward(&self, x: &Tensor, cx: &mut Forward<'_>) -> Result<Tensor> {
+        if x.rank() <= 2 {
+            return self.rows(x, cx);
+        }
+        let mut shape = x.dims().to_vec();
+        let y = self.rows(&x.flatten_to(x.rank() - 2)?, cx)?;
+        shape.pop();
+        shape.push(y.dim(1)?);
+        Ok(y.reshape(shape)?)
+    }
+
+    /// x [rows, in] -> [rows, out].
+    fn rows(&self, x: &Tensor, cx: &mut Forward<'_>) -> Result<Tensor> {
         if let Some(observer) = cx.observer.as_mut() {
             observer.see(&self.name, x)?;
         }

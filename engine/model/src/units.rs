@@ -1,5 +1,7 @@
-//! Units: structures that can be removed whole (neurons, channels), as a table of slices. Structured pruning is one
+//! Units: structures that can be removed whole (neurons, channels, heads), as a table of slices. Structured pruning is one
 //! generic function over this table.
+
+use std::collections::BTreeMap;
 
 use candle_core::Tensor;
 use serde::Serialize;
@@ -10,12 +12,12 @@ use crate::families::settle;
 use crate::outline::{Outline, WeightOutline};
 
 /// A group of units of one kind that are removed one by one: the neurons of a hidden layer, the channels of a
-/// convolution.
+/// convolution, the heads of an attention.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct UnitGroup {
     /// The site whose outputs these are: `layers.0`.
     pub site: String,
-    /// "neurons" or "channels".
+    /// "neurons", "channels", "heads" or "kv_groups" (a key-value head with the query heads that share it).
     pub kind: &'static str,
     /// How many units there are.
     pub count: usize,
@@ -23,7 +25,8 @@ pub struct UnitGroup {
     pub slices: Vec<Slice>,
 }
 
-/// Unit i owns `width` entries from `i * width` on `axis` of `tensor`.
+/// Unit i owns `width` entries from `offset + i * width` on `axis` of `tensor`. Where one tensor holds several matrices
+/// side by side (query, key and value in one), each has a slice of its own.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Slice {
     /// The tensor's name.
@@ -32,6 +35,8 @@ pub struct Slice {
     pub axis: usize,
     /// Entries a unit on that dimension (more than one where a flattened image follows a convolution).
     pub width: usize,
+    /// Entries before those of the first unit.
+    pub offset: usize,
 }
 
 /// Removes all units of `group` but `keep` (ascending indices) and rewrites the configuration.
@@ -40,16 +45,18 @@ pub struct Slice {
 /// When a tensor is quantized, or `keep` is empty, unsorted or out of range.
 pub fn keep_units(model: &mut Checkpoint, group: &UnitGroup, keep: &[usize]) -> Result<()> {
     check_keep(group, keep)?;
-    let mut kept = Vec::with_capacity(group.slices.len());
-    for slice in &group.slices {
-        let Weight::Dense { tensor, masked } = model.weight(&slice.tensor)? else {
-            return Err(ModelError::Quantized { name: slice.tensor.clone() });
+    let mut kept: BTreeMap<&str, (Tensor, bool)> = BTreeMap::new();
+    for (name, axis) in places(group) {
+        let (tensor, masked) = match kept.get(name) {
+            Some((tensor, masked)) => (tensor.clone(), *masked),
+            None => dense(model, name)?,
         };
-        check_slice(group, slice, tensor.dims())?;
-        kept.push(Weight::Dense { tensor: keep_entries(&tensor, slice, keep)?, masked });
+        let entries = remaining(group, name, axis, tensor.dims(), &|unit| keep.binary_search(&unit).is_ok())?;
+        let entries = Tensor::new(entries, tensor.device())?;
+        kept.insert(name, (tensor.contiguous()?.index_select(&entries, axis)?, masked));
     }
-    for (slice, weight) in group.slices.iter().zip(kept) {
-        model.set_weight(&slice.tensor, weight);
+    for (name, (tensor, masked)) in kept {
+        model.set_weight(name, Weight::Dense { tensor, masked });
     }
     if let Some(mut config) = model.config().cloned() {
         settle(&mut config, &model.outline().weights);
@@ -67,14 +74,14 @@ pub fn keep_units_outline(outline: &mut Outline, group: &UnitGroup, kept: usize)
         return Err(refuse(group, &format!("{kept} units were to be kept, expected 1 to {}", group.count)));
     }
     let mut weights = outline.weights.clone();
-    for slice in &group.slices {
-        let missing = || ModelError::MissingTensor { name: slice.tensor.clone() };
-        let WeightOutline::Dense { shape, .. } = weights.get_mut(&slice.tensor).ok_or_else(missing)? else {
-            return Err(ModelError::Quantized { name: slice.tensor.clone() });
+    for (name, axis) in places(group) {
+        let missing = || ModelError::MissingTensor { name: name.to_owned() };
+        let WeightOutline::Dense { shape, .. } = weights.get_mut(name).ok_or_else(missing)? else {
+            return Err(ModelError::Quantized { name: name.to_owned() });
         };
-        check_slice(group, slice, shape)?;
-        if let Some(length) = shape.get_mut(slice.axis) {
-            *length = kept * slice.width;
+        let entries = remaining(group, name, axis, shape, &|unit| unit < kept)?;
+        if let Some(length) = shape.get_mut(axis) {
+            *length = entries.len();
         }
     }
     outline.weights = weights;
@@ -84,12 +91,42 @@ pub fn keep_units_outline(outline: &mut Outline, group: &UnitGroup, kept: usize)
     Ok(())
 }
 
-/// The entries of the kept units, in their order.
-fn keep_entries(tensor: &Tensor, slice: &Slice, keep: &[usize]) -> Result<Tensor> {
-    let entries = keep.iter().flat_map(|unit| unit * slice.width..(unit + 1) * slice.width);
-    let entries: Vec<u32> = entries.map(|entry| entry as u32).collect();
-    let entries = Tensor::new(entries, tensor.device())?;
-    Ok(tensor.contiguous()?.index_select(&entries, slice.axis)?)
+/// The tensors and dimensions that the group's slices lie on, each once, in their order.
+fn places(group: &UnitGroup) -> Vec<(&str, usize)> {
+    let mut places: Vec<(&str, usize)> = Vec::new();
+    for slice in &group.slices {
+        let place = (slice.tensor.as_str(), slice.axis);
+        if !places.contains(&place) {
+            places.push(place);
+        }
+    }
+    places
+}
+
+fn dense(model: &Checkpoint, name: &str) -> Result<(Tensor, bool)> {
+    match model.weight(name)? {
+        Weight::Dense { tensor, masked } => Ok((tensor, masked)),
+        Weight::Quantized(_) => Err(ModelError::Quantized { name: name.to_owned() }),
+    }
+}
+
+/// The entries on one dimension of a tensor that belong to no unit, or to one that stays.
+fn remaining(
+    group: &UnitGroup,
+    tensor: &str,
+    axis: usize,
+    shape: &[usize],
+    stays: &dyn Fn(usize) -> bool,
+) -> Result<Vec<u32>> {
+    let slices: Vec<&Slice> =
+        group.slices.iter().filter(|slice| slice.tensor == tensor && slice.axis == axis).collect();
+    let length = check_slices(group, &slices, tensor, axis, shape)?;
+    let goes = |entry: usize| {
+        let owned = |slice: &Slice| entry.checked_sub(slice.offset)?.checked_div(slice.width);
+        let mut units = slices.iter().filter_map(|slice| owned(slice)).filter(|&unit| unit < group.count);
+        units.any(|unit| !stays(unit))
+    };
+    Ok((0..length).filter(|&entry| !goes(entry)).map(|entry| entry as u32).collect())
 }
 
 fn check_keep(group: &UnitGroup, keep: &[usize]) -> Result<()> {
@@ -104,17 +141,20 @@ fn check_keep(group: &UnitGroup, keep: &[usize]) -> Result<()> {
     }
 }
 
-/// A tensor holds exactly the group's units on the slice's axis.
-fn check_slice(group: &UnitGroup, slice: &Slice, shape: &[usize]) -> Result<()> {
-    let expected = group.count * slice.width;
-    if shape.get(slice.axis) == Some(&expected) {
-        return Ok(());
+/// The dimension is as long as the slices that lie on it say: exactly so where one slice covers it, at least so where
+/// a tensor holds more than the units. Gives its length.
+fn check_slices(group: &UnitGroup, slices: &[&Slice], tensor: &str, axis: usize, shape: &[usize]) -> Result<usize> {
+    let end = |slice: &&Slice| slice.offset.saturating_add(group.count.saturating_mul(slice.width));
+    let needed = slices.iter().map(end).max().unwrap_or(0);
+    let fused = slices.len() > 1 || slices.iter().any(|slice| slice.offset > 0);
+    match shape.get(axis) {
+        Some(&length) if length == needed || fused && length > needed => Ok(length),
+        _ => {
+            let mut expected = shape.to_vec();
+            expected.get_mut(axis).into_iter().for_each(|length| *length = needed);
+            Err(ModelError::Shape { name: tensor.to_owned(), found: shape.to_vec(), expected })
+        }
     }
-    let mut wanted = shape.to_vec();
-    if let Some(length) = wanted.get_mut(slice.axis) {
-        *length = expected;
-    }
-    Err(ModelError::Shape { name: slice.tensor.clone(), found: shape.to_vec(), expected: wanted })
 }
 
 fn refuse(group: &UnitGroup, reason: &str) -> ModelError {

@@ -15,7 +15,7 @@ use crate::storage::{PARING, WEIGHTS, parts};
 
 /// See [`Checkpoint::digest`].
 pub(super) fn digest(model: &Checkpoint) -> Result<String> {
-    let config = model.config.as_ref().map(Config::to_map).transpose()?.unwrap_or_default();
+    let config = model.config.as_ref().map(Config::identity).transpose()?.unwrap_or_default();
     let mut hasher = Hasher::new();
     for text in [serde_json::Value::Object(config).to_string().into_bytes(), Paring::of(model).text()?] {
         hasher.update(&(text.len() as u64).to_le_bytes());

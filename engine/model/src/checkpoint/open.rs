@@ -1,7 +1,7 @@
 //! Opening a model: headers and small files now, weights when they are touched.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -11,6 +11,8 @@ use super::paring::{FORMAT, Paring, QUANTIZATION, keys_of_others};
 use super::{Carried, Checkpoint};
 use crate::config::Config;
 use crate::error::{ModelError, Result};
+use crate::families::bert::projection_directories;
+use crate::families::pretrained;
 use crate::inputs::Inputs;
 use crate::outline::WeightOutline;
 use crate::outputs::Outputs;
@@ -41,18 +43,24 @@ fn open_directory(directory: &Path) -> Result<Checkpoint> {
     let (map, text) = read_object(&directory.join(CONFIG), CONFIG)?.unzip();
     let map = map.unwrap_or_default();
     let paring = read_paring(&directory.join(PARING))?;
-    let config = match paring {
-        Some(_) => own_config(directory, &map)?,
-        None => None,
+    let pretrained = pretrained::reads(&map);
+    let own = match paring {
+        Some(_) if !pretrained => own_config(directory, &map)?,
+        _ => None,
     };
+    if pretrained {
+        open_projections(&files, &mut tensors)?;
+    }
     let Paring { inputs, outputs, masks, .. } =
         paring.unwrap_or(Paring { format: FORMAT, inputs: None, outputs: None, masks: Vec::new() });
     let inputs = inputs.map(|inputs| restore(directory, inputs, &mut tensors)).transpose()?;
     let quantization = map.get(QUANTIZATION).map(Quantization::parse).unwrap_or_default();
-    let mut weights = assemble(directory, tensors, &quantization, config.is_some())?;
+    let mut weights = assemble(directory, tensors, &quantization, pretrained || own.is_some())?;
     set_masks(directory, &masks, &mut weights)?;
+    let foreign = own.is_none();
+    let config = if pretrained { pretrained_config(directory, &map, &weights, &files)? } else { own };
     let settings = keys_of_others(&map, config.as_ref())?;
-    let carried = Carried { settings, config_text: text.filter(|_| config.is_none()), files };
+    let carried = Carried { settings, config_text: text.filter(|_| foreign), files };
     let model = Checkpoint { config, inputs, outputs, weights, carried: Arc::new(carried) };
     check_ends(&model).map_err(|reason| malformed(&directory.join(PARING), PARING, reason))?;
     Ok(model)
@@ -88,6 +96,34 @@ fn own_config(directory: &Path, map: &Map<String, Value>) -> Result<Option<Confi
         Err(ModelError::UnknownFamily { .. }) => Ok(None),
         Err(error) => Err(malformed(&directory.join(CONFIG), CONFIG, error.to_string())),
     }
+}
+
+/// The settings of a model that others trained.
+fn pretrained_config(
+    directory: &Path,
+    map: &Map<String, Value>,
+    weights: &Weights,
+    files: &BTreeMap<PathBuf, PathBuf>,
+) -> Result<Option<Config>> {
+    let known = weights.iter().map(|(name, weight)| (name.clone(), weight.outline())).collect();
+    let file = |name: &str| files.get(Path::new(name)).map_or(Ok(None), |path| read_json(path, "JSON"));
+    pretrained::read(map, &known, &file).map_err(|error| match error {
+        ModelError::Config { .. } => malformed(&directory.join(CONFIG), CONFIG, error.to_string()),
+        other => other,
+    })
+}
+
+/// Adds the tensors of dense layers after pooling, which lie in directories of their own.
+fn open_projections(files: &BTreeMap<PathBuf, PathBuf>, tensors: &mut Tensors) -> Result<()> {
+    let Some(modules) = files.get(Path::new("modules.json")) else { return Ok(()) };
+    let list: Option<Value> = read_json(modules, "JSON")?;
+    for name in list.iter().flat_map(projection_directories) {
+        let Some(path) = files.get(&Path::new(&name).join(WEIGHTS)) else { continue };
+        for (part, tensor) in open_weights(path)? {
+            tensors.entry(format!("{name}.{part}")).or_insert(tensor);
+        }
+    }
+    Ok(())
 }
 
 /// Inputs with their matrices, which are taken out of the tensors.
@@ -182,6 +218,9 @@ fn check_ends(model: &Checkpoint) -> Result<(), String> {
         outputs.check().map_err(|error| error.to_string())?;
     }
     let (Some(config), true) = (&model.config, model.is_built()) else { return Ok(()) };
+    if config.spec.reads_tokens() {
+        return Ok(());
+    }
     let reads = config.input.iter().fold(1_usize, |product, &length| product.saturating_mul(length));
     if let Some(width) = model.inputs.as_ref().map(Inputs::width).filter(|&width| width != reads) {
         return Err(format!("its inputs give {width} features, but the network reads {reads}"));

@@ -67,11 +67,22 @@ pub(super) fn config_text(model: &Checkpoint) -> Result<Option<Vec<u8>>> {
         map.insert(QUANTIZATION.to_owned(), quantization);
     }
     if let Some(text) = &model.carried.config_text
-        && serde_json::from_slice::<Map<String, Value>>(text).is_ok_and(|read| read == map)
+        && let Ok(read) = serde_json::from_slice::<Map<String, Value>>(text)
     {
-        return Ok(Some(text.clone()));
+        if read == map {
+            return Ok(Some(text.clone()));
+        }
+        map = in_order_of(&read, map);
     }
     if map.is_empty() { Ok(None) } else { pretty(&map).map(Some) }
+}
+
+/// Keys in the order that they had, new ones last.
+fn in_order_of(order: &Map<String, Value>, mut map: Map<String, Value>) -> Map<String, Value> {
+    let mut ordered: Map<String, Value> =
+        order.keys().filter_map(|key| Some((key.clone(), map.shift_remove(key)?))).collect();
+    ordered.extend(map);
+    ordered
 }
 
 fn pretty(value: &impl Serialize) -> Result<Vec<u8>> {

@@ -6,13 +6,16 @@ use std::path::Path;
 
 use super::Checkpoint;
 use super::paring::{Paring, config_text};
+use crate::config::Spec;
 use crate::error::{ModelError, Result};
+use crate::families::Head;
 use crate::storage::{CONFIG, PARING, Part, WEIGHTS, header, layout, sync_directory, write_whole};
 
 /// See [`Checkpoint::save`]. paring.json comes last: with it a directory is a model.
 pub(super) fn save(model: &Checkpoint, directory: &Path) -> Result<()> {
     create(directory)?;
     carry(model, directory)?;
+    write_projections(model, directory)?;
     write_whole(directory, WEIGHTS, &mut |out| write_weights(model, &directory.join(WEIGHTS), out))?;
     if let Some(text) = config_text(model)? {
         write_text(directory, CONFIG, &text)?;
@@ -35,6 +38,27 @@ pub(super) fn write_weights(model: &Checkpoint, path: &Path, out: &mut dyn Write
         } else {
             model.entry(&stored.weight)?.write(stored, out)?.map_err(unwritable)?;
         }
+    }
+    Ok(())
+}
+
+/// Dense layers after pooling lie in the main file, where Paring reads them, and where stock loaders look for them.
+fn write_projections(model: &Checkpoint, directory: &Path) -> Result<()> {
+    let Some(Spec::Bert(spec)) = model.config().map(|config| &config.spec) else { return Ok(()) };
+    let Head::Embedding { projections, .. } = &spec.head else { return Ok(()) };
+    for projection in projections {
+        let path = Path::new(&projection.directory).join(WEIGHTS);
+        if !model.carried.files.contains_key(&path) {
+            continue;
+        }
+        let prefix = format!("{}.", projection.directory);
+        let mut part = Checkpoint { config: None, inputs: None, outputs: None, ..model.clone() };
+        part.weights.clear();
+        for (name, own) in model.weights.keys().filter_map(|name| Some((name, name.strip_prefix(&prefix)?))) {
+            part.set_tensor(own, model.tensor(name)?);
+        }
+        let parent = directory.join(&projection.directory);
+        write_whole(&parent, WEIGHTS, &mut |out| write_weights(&part, &directory.join(&path), out))?;
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
 //! `config.json`: one flat object of the family's name (`model_type`), its settings and the model's two ends. Keys of
-//! others are not looked at; the checkpoint carries them through.
+//! others are not looked at; the checkpoint carries them through. Files that others wrote keep their own keys.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
@@ -8,19 +8,20 @@ use super::Spec;
 use crate::error::{ModelError, Result};
 use crate::families;
 
-/// The typed part of `config.json` for the families that Paring builds itself: the settings and the two ends.
+/// The typed part of `config.json`: the settings and the two ends.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Family and settings. Widths in it are those of the weights: structured pruning rewrites them.
     pub spec: Spec,
-    /// Shape of one input row as the network sees it.
+    /// Shape of one input row as the network sees it; empty for a model that reads tokens, whose rows have any length.
     pub input: Vec<usize>,
     /// Numbers the head gives.
     pub output: usize,
 }
 
 impl Config {
-    /// The typed part of a whole `config.json`; keys that are not the family's are left alone.
+    /// The typed part of a whole `config.json` of a family that Paring builds; keys that are not the family's are left
+    /// alone.
     ///
     /// # Errors
     /// When the family is not one of Paring's own, or a setting is missing or wrong.
@@ -46,6 +47,8 @@ impl Config {
         let settings = match &self.spec {
             Spec::Mlp(spec) => serde_json::to_value(spec),
             Spec::Convnet(spec) => serde_json::to_value(spec),
+            Spec::Bert(spec) => return Ok(spec.keys.clone()),
+            Spec::Llama(spec) => return Ok(spec.keys.clone()),
         };
         let mut map = Map::new();
         map.insert("model_type".to_owned(), Value::from(family));
@@ -54,6 +57,17 @@ impl Config {
         }
         map.insert("input".to_owned(), Value::from(self.input.clone()));
         map.insert("output".to_owned(), Value::from(self.output));
+        Ok(map)
+    }
+}
+
+impl Config {
+    /// Everything in the files beside the weights that decides what the model computes.
+    pub(crate) fn identity(&self) -> Result<Map<String, Value>> {
+        let mut map = self.to_map()?;
+        if let Spec::Bert(spec) = &self.spec {
+            map.extend(spec.files.clone());
+        }
         Ok(map)
     }
 }

@@ -54,8 +54,14 @@ pub(super) fn configure(spec: &Spec, inputs: &Inputs, outputs: &Outputs) -> Resu
             convnet.input = Some(image);
             image.to_vec()
         }
+        Spec::Bert(_) | Spec::Llama(_) => return Err(not_from_nothing(spec.family())),
     };
     Ok(Config { spec, input, output: outputs.width() })
+}
+
+/// The error for a family whose models are loaded only.
+pub(super) fn not_from_nothing(family: &str) -> ModelError {
+    ModelError::Unsupported(format!("a `{family}` model cannot be built from nothing, only loaded"))
 }
 
 /// The image shape that the settings give or the data has.

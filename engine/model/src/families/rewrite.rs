@@ -3,11 +3,13 @@
 use super::survey::Known;
 use crate::config::{Config, ConvnetLayer, ConvnetSpec, MlpSpec, Spec};
 
-/// Sets every width in the settings to that of its weight.
+/// Sets every width in the settings to that of its weight; one width for all layers only where they agree.
 pub(crate) fn settle(config: &mut Config, weights: Known<'_>) {
     match &mut config.spec {
         Spec::Mlp(spec) => settle_mlp(spec, weights),
         Spec::Convnet(spec) => settle_convnet(spec, weights),
+        Spec::Bert(spec) => super::bert::settle(spec, weights),
+        Spec::Llama(spec) => super::llama::settle(spec, weights),
     }
 }
 

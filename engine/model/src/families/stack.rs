@@ -6,9 +6,9 @@ use candle_core::Tensor;
 
 use super::layers::norm::BatchNorm;
 use crate::error::{ModelError, Result};
-use crate::network::{Forward, Network};
+use crate::network::{Forward, Input, Network, Shared};
 use crate::sites::{Site, SiteKind};
-use crate::tap::{TapConv, TapLinear, WeightSource};
+use crate::tap::{TapConv, TapEmbedding, TapLinear, WeightSource};
 
 /// One layer with its weights.
 pub(crate) trait Block: Send + Sync {
@@ -28,6 +28,17 @@ impl<'a> Parts<'a> {
         Self { sites: sites.iter().map(|site| (site.name.as_str(), site)).collect(), source }
     }
 
+    /// The lookup table of that name.
+    pub(crate) fn embedding(&self, name: &str) -> Result<TapEmbedding> {
+        let entries = self.site(name)?.in_features;
+        Ok(TapEmbedding { name: name.to_owned(), weight: self.source.site(name)?, entries })
+    }
+
+    /// A tensor that is no site.
+    pub(crate) fn tensor(&self, name: &str) -> Result<Tensor> {
+        self.source.tensor(name)
+    }
+
     /// Whether there is a site of that name.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.sites.contains_key(name)
@@ -44,7 +55,7 @@ impl<'a> Parts<'a> {
         let site = self.site(name)?;
         let (stride, padding) = match site.kind {
             SiteKind::Conv { stride, padding, .. } => (stride, padding),
-            SiteKind::Linear => (1, 0),
+            SiteKind::Linear | SiteKind::Embedding { .. } => (1, 0),
         };
         let weight = self.source.site(name)?;
         Ok(TapConv { name: name.to_owned(), weight, bias: self.bias(site)?, stride, padding })
@@ -93,18 +104,27 @@ impl Stack {
 }
 
 impl Network for Stack {
+    fn enter(&self, input: &Input) -> Result<(Tensor, Shared)> {
+        match input {
+            Input::Features(x) => Ok((x.clone(), Shared::default())),
+            Input::Tokens(_) => {
+                Err(ModelError::Input("the network reads rows of features, but the input is tokens".to_owned()))
+            }
+        }
+    }
+
     fn blocks(&self) -> usize {
         self.blocks.len()
     }
 
-    fn block(&self, index: usize, x: &Tensor, cx: &mut Forward<'_>) -> Result<Tensor> {
-        let count = self.blocks.len();
-        let block = self.blocks.get(index).ok_or_else(|| {
-            ModelError::Unsupported(format!(
-                "block {index} was asked for, but the network has blocks 0 to {}",
-                count - 1
-            ))
-        })?;
+    fn block(&self, index: usize, x: &Tensor, _: &Shared, cx: &mut Forward<'_>) -> Result<Tensor> {
+        let block = self.blocks.get(index).ok_or_else(|| no_block(index, self.blocks.len()))?;
         if index == 0 { block.run(&self.shaped(x)?, cx) } else { block.run(x, cx) }
     }
+}
+
+/// The error for a block that the network does not have.
+pub(crate) fn no_block(index: usize, count: usize) -> ModelError {
+    let last = count.saturating_sub(1);
+    ModelError::Unsupported(format!("block {index} was asked for, but the network has blocks 0 to {last}"))
 }

@@ -200,7 +200,7 @@ impl<'a> Survey<'a> {
             }
         }
         if let Some(group) = stream.and_then(|index| self.groups.get_mut(index)) {
-            group.slices.push(Slice { tensor: name.clone(), axis: 0, width: 1 });
+            group.slices.push(Slice { tensor: name.clone(), axis: 0, width: 1, offset: 0 });
         }
         self.tensors.push(Declared { name, shape, start });
         Ok(())
@@ -210,7 +210,7 @@ impl<'a> Survey<'a> {
     fn read_by(&mut self, site: &Site, draft: &Draft) {
         let width = if site.kind == SiteKind::Linear { draft.input.positions() } else { 1 };
         if let Some(group) = draft.from.and_then(|index| self.groups.get_mut(index)) {
-            group.slices.push(Slice { tensor: site.weight(), axis: 1, width });
+            group.slices.push(Slice { tensor: site.weight(), axis: 1, width, offset: 0 });
         }
     }
 
@@ -235,7 +235,7 @@ impl Draft {
 
     fn weight_shape(&self, out: usize) -> Vec<usize> {
         match self.kind {
-            SiteKind::Linear => vec![out, self.in_features()],
+            SiteKind::Linear | SiteKind::Embedding { .. } => vec![out, self.in_features()],
             SiteKind::Conv { kernel, .. } => vec![out, self.in_features(), kernel, kernel],
         }
     }

@@ -26,7 +26,7 @@ fn names(outline: &Outline) -> Vec<String> {
 fn slices(outline: &Outline, site: &str) -> Vec<String> {
     let groups = families::units(outline).unwrap();
     let group = groups.iter().find(|group| group.site == site).unwrap();
-    group.slices.iter().map(|Slice { tensor, axis, width }| format!("{tensor}@{axis}*{width}")).collect()
+    group.slices.iter().map(|Slice { tensor, axis, width, .. }| format!("{tensor}@{axis}*{width}")).collect()
 }
 
 #[test]

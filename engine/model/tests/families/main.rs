@@ -9,3 +9,5 @@ mod parity;
 mod pruning;
 mod running;
 mod support;
+mod tiny;
+mod transformer_parity;

@@ -34,12 +34,12 @@ fn block_after_block_is_the_whole() {
     let x = random(&[2, 72], -1.0, 1.0, 8);
     let whole = network.forward(&Input::Features(x.clone()), &mut Forward::inference()).unwrap();
     assert_eq!(network.blocks(), 4);
-    let mut y = x;
+    let (mut y, shared) = network.enter(&Input::Features(x)).unwrap();
     for index in 0..network.blocks() {
-        y = network.block(index, &y, &mut Forward::inference()).unwrap();
+        y = network.block(index, &y, &shared, &mut Forward::inference()).unwrap();
     }
     assert_eq!(distance(&y, &whole), 0.0);
-    let error = network.block(4, &y, &mut Forward::inference()).unwrap_err().to_string();
+    let error = network.block(4, &y, &shared, &mut Forward::inference()).unwrap_err().to_string();
     assert_eq!(error, "block 4 was asked for, but the network has blocks 0 to 3");
 }
 

@@ -1,0 +1,104 @@
+//! What a decoder's tensors are: sites, removable units, and whether every shape fits.
+
+use super::NAME;
+use super::spec::{LayerNames, LlamaSpec};
+use crate::error::Result;
+use crate::families::survey::Known;
+use crate::families::transformer::walk::{Linear, Walk};
+use crate::sites::Role;
+
+/// Walks the decoder.
+pub(crate) fn survey<'a>(spec: &LlamaSpec, known: Known<'a>) -> Result<Walk<'a>> {
+    let mut walk = Walk::new(NAME, known);
+    let hidden = walk.table(&spec.words(), None, spec.tied)?;
+    for layer in 0..spec.layers {
+        let names = spec.layer(layer);
+        norm(&walk, &names.attention_norm, hidden)?;
+        attention(spec, &names, layer, hidden, &mut walk)?;
+        norm(&walk, &names.ffn_norm, hidden)?;
+        feed_forward(&names, layer, hidden, &mut walk)?;
+    }
+    norm(&walk, &spec.norm(), hidden)?;
+    if !spec.tied {
+        walk.linear(Linear {
+            name: spec.head(),
+            role: Role::Head,
+            layer: None,
+            input: hidden,
+            output: None,
+            bias: false,
+            norm_before: Some(&spec.norm()),
+        })?;
+    }
+    Ok(walk)
+}
+
+fn norm(walk: &Walk<'_>, name: &str, width: usize) -> Result<()> {
+    walk.expect(&format!("{name}.weight"), &[width])
+}
+
+fn attention(spec: &LlamaSpec, names: &LayerNames, layer: usize, hidden: usize, walk: &mut Walk<'_>) -> Result<()> {
+    let LayerNames { query, key, value, output, .. } = names;
+    let width = spec.head_width;
+    let reads = |name: &String, role, output| Linear {
+        name: name.clone(),
+        role,
+        layer: Some(layer),
+        input: hidden,
+        output,
+        bias: spec.biased,
+        norm_before: Some(&names.attention_norm),
+    };
+    let inner = walk.linear(reads(query, Role::Query, None))?;
+    let shared = walk.linear(reads(key, Role::Key, None))?;
+    walk.linear(reads(value, Role::Value, Some(shared)))?;
+    walk.share_input(&[query, key, value]);
+    let (heads, groups) = (walk.pieces(query, inner, width)?, walk.pieces(key, shared, width)?);
+    if !heads.is_multiple_of(groups) {
+        let reason = format!("`{query}` has {heads} heads, expected a multiple of the {groups} of `{key}`");
+        return Err(walk.wrong(reason));
+    }
+    for name in [&names.query_norm, &names.key_norm] {
+        if spec.normed || walk.has(&format!("{name}.weight")) {
+            norm(walk, name, width)?;
+        }
+    }
+    walk.linear(Linear {
+        name: output.clone(),
+        role: Role::AttentionOutput,
+        layer: Some(layer),
+        input: inner,
+        output: Some(hidden),
+        bias: false,
+        norm_before: None,
+    })?;
+    let queries = heads / groups * width;
+    walk.group("kv_groups", groups, &[(query, queries), (key, width), (value, width)], (output, queries));
+    Ok(())
+}
+
+fn feed_forward(names: &LayerNames, layer: usize, hidden: usize, walk: &mut Walk<'_>) -> Result<()> {
+    let reads = |name: &String, role, output| Linear {
+        name: name.clone(),
+        role,
+        layer: Some(layer),
+        input: hidden,
+        output,
+        bias: false,
+        norm_before: Some(&names.ffn_norm),
+    };
+    let width = walk.linear(reads(&names.gate, Role::FfnGate, None))?;
+    walk.linear(reads(&names.up, Role::FfnUp, Some(width)))?;
+    walk.share_input(&[&names.gate, &names.up]);
+    walk.linear(Linear {
+        name: names.down.clone(),
+        role: Role::FfnDown,
+        layer: Some(layer),
+        input: width,
+        output: Some(hidden),
+        bias: false,
+        norm_before: None,
+    })?;
+    walk.group("neurons", width, &[(&names.gate, 1), (&names.up, 1)], (&names.down, 1));
+    Ok(())
+}
