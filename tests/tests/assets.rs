@@ -10,6 +10,8 @@
 use std::path::PathBuf;
 
 use paring_data::read::{ReadOptions, read};
+use paring_engine::model::inputs::{ColumnEncoding, Encoding};
+use paring_engine::model::{Checkpoint, Column, Inputs, Table, Values};
 use paring_tests::Scratch;
 
 fn asset(name: &str) -> PathBuf {
@@ -36,4 +38,54 @@ fn the_fashion_mnist_recipe_meets_its_gates() {
     let output = command.arg("--out").arg(scratch.path("out")).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(scratch.path("out/model/model.safetensors").is_file());
+}
+
+/// The cosines that the model's card publishes for its first sentence and the three others.
+#[test]
+fn minilm_finds_the_published_similarities() {
+    let mut model = Checkpoint::open(&asset("minilm")).unwrap();
+    let encoding = Encoding::Text { max_length: 128 };
+    let columns = vec![ColumnEncoding { name: "text".to_owned(), encoding }];
+    model.set_inputs(Inputs { columns, steps: Vec::new(), shape: vec![128] });
+    let sentences =
+        ["That is a happy person", "That is a happy dog", "That is a very happy person", "Today is a sunny day"];
+    let cells = sentences.iter().map(|&sentence| Some(sentence.to_owned())).collect();
+    let table = Table { columns: vec![Column { name: "text".to_owned(), values: Values::Text(cells) }], rows: 4 };
+    let vectors = model.predict(&model.read(&table).unwrap(), 4).unwrap().to_vec2::<f32>().unwrap();
+    let cosine = |other: &[f32]| vectors[0].iter().zip(other).map(|(a, b)| a * b).sum::<f32>();
+    for (found, expected) in vectors[1..].iter().map(|vector| cosine(vector)).zip([0.695, 0.943, 0.257]) {
+        assert!((found - expected).abs() < 0.0005, "found {found}, expected {expected}");
+    }
+}
+
+#[test]
+fn minilm_is_rounded_pruned_and_opened_again() {
+    asset("minilm/model.safetensors");
+    let scratch = Scratch::new();
+    let text = "paring: 1
+name: minilm
+model: { load: minilm }
+task: embed
+data: { train: { path: movies.csv, text: text }, split: { train: 0.5, test: 0.5 } }
+measure: [cosine_min, size, nonzeros]
+stages:
+  - prune/magnitude: { sparsity: 0.2, scope: per_site }
+    targets: [\"encoder.*\"]
+  - quantize/rtn: { bits: 8 }
+    targets: [\"encoder.*\"]
+require: { cosine_min: { min: 0.95 }, size: { max_ratio: 0.7 } }
+export: [{ safetensors: {} }]
+";
+    let rows: String = (0..24).map(|row| format!("A film of {row} stars that nobody left early\n")).collect();
+    std::fs::write(scratch.path("movies.csv"), format!("text\n{rows}")).unwrap();
+    std::fs::write(scratch.path("recipe.yaml"), text).unwrap();
+    let mut command = scratch.paring();
+    command.arg("run").arg(scratch.path("recipe.yaml")).args(["--root", "tests/assets/files"]);
+    let output = command.arg("--out").arg(scratch.path("out")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(scratch.path("out/model/1_Pooling/config.json").is_file());
+    let mut command = scratch.paring();
+    command.arg("eval").arg(scratch.path("out/model")).arg("--data").arg(scratch.path("movies.csv"));
+    let output = command.arg("--predictions").output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 24);
 }

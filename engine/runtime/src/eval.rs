@@ -10,7 +10,7 @@ use paring_data::{DataError, Dataset, Examples, Targets};
 use paring_model::outputs::Answer;
 use paring_model::{Checkpoint, Inputs, ModelError, Outputs, Task};
 use paring_train::TrainError;
-use paring_train::measure::{LatencySettings, MEASURES, MeasureInfo, measure};
+use paring_train::measure::{Bench, LatencySettings, MEASURES, MeasureInfo};
 use serde::Serialize;
 
 /// What to measure on what.
@@ -105,9 +105,11 @@ fn measured(
     } else {
         options.measures.clone()
     };
+    let settings = LatencySettings::default();
+    let mut bench = Bench::new(model, rows, None, &settings);
     let mut values = IndexMap::new();
     for name in names {
-        let taken = measure(&name, model, rows, None, &LatencySettings::default());
+        let taken = bench.take(&name);
         values.extend(taken.map_err(|source| EvalError::Measure { name, source })?);
     }
     Ok(values)

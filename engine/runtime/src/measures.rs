@@ -5,7 +5,7 @@ use paring_data::examples::examples;
 use paring_data::{Examples, Part};
 use paring_model::Checkpoint;
 use paring_passes::context::stand_in;
-use paring_train::measure::{LatencySettings, info, measure};
+use paring_train::measure::{Bench, LatencySettings, info};
 
 use crate::cache::Cache;
 use crate::project::Project;
@@ -45,10 +45,11 @@ pub fn take(
     let missing: Vec<&String> = names.iter().filter(|name| !known.contains_key(*name)).collect();
     if !missing.is_empty() {
         let rows = part_examples(project, model, part, &missing)?;
+        let baseline = Some(&project.model).filter(|baseline| baseline.is_built());
+        let settings = LatencySettings::default();
+        let mut bench = Bench::new(model, rows.as_ref(), baseline, &settings);
         for name in missing {
-            let baseline = Some(&project.model).filter(|baseline| baseline.is_built());
-            let values = measure(name, model, rows.as_ref(), baseline, &LatencySettings::default())
-                .map_err(|source| StageError::Measure { name: name.clone(), source })?;
+            let values = bench.take(name).map_err(|source| StageError::Measure { name: name.clone(), source })?;
             known.insert(name.clone(), values.into_iter().collect());
         }
         known.sort_keys();

@@ -122,30 +122,16 @@ pub fn measure_all<S: AsRef<str>>(
     baseline: Option<&Checkpoint>,
     latency: &LatencySettings,
 ) -> Result<IndexMap<String, f64>> {
-    let mut bench = Bench {
-        model,
-        rows,
-        baseline,
-        settings: latency,
-        answers: None,
-        times: None,
-        cosines: None,
-        pairs: None,
-        continuation: None,
-    };
+    let mut bench = Bench::new(model, rows, baseline, latency);
     let mut values = IndexMap::new();
     for name in names {
-        let name = name.as_ref();
-        values.insert(name.to_owned(), bench.value(name)?);
-        if name == "latency" {
-            values.insert("latency_p95".to_owned(), bench.value("latency_p95")?);
-        }
+        values.extend(bench.take(name.as_ref())?);
     }
     Ok(values)
 }
 
-/// What is computed once for several measures.
-struct Bench<'a> {
+/// Takes measures of one model; what several of them need is computed once.
+pub struct Bench<'a> {
     model: &'a Checkpoint,
     rows: Option<&'a Examples>,
     baseline: Option<&'a Checkpoint>,
@@ -157,7 +143,39 @@ struct Bench<'a> {
     continuation: Option<Continuation>,
 }
 
-impl Bench<'_> {
+impl<'a> Bench<'a> {
+    /// For this model on these rows, beside the model before all stages.
+    pub fn new(
+        model: &'a Checkpoint,
+        rows: Option<&'a Examples>,
+        baseline: Option<&'a Checkpoint>,
+        settings: &'a LatencySettings,
+    ) -> Self {
+        Self {
+            model,
+            rows,
+            baseline,
+            settings,
+            answers: None,
+            times: None,
+            cosines: None,
+            pairs: None,
+            continuation: None,
+        }
+    }
+
+    /// One measure; `latency` gives `latency` (p50) and `latency_p95`.
+    ///
+    /// # Errors
+    /// When the name is unknown or does not suit the task, rows are missing, or the model does not run.
+    pub fn take(&mut self, name: &str) -> Result<Vec<(String, f64)>> {
+        let mut taken = vec![(name.to_owned(), self.value(name)?)];
+        if name == "latency" {
+            taken.push(("latency_p95".to_owned(), self.value("latency_p95")?));
+        }
+        Ok(taken)
+    }
+
     fn value(&mut self, name: &str) -> Result<f64> {
         let info = info(name).ok_or_else(|| unknown(name))?;
         match name {

@@ -11,3 +11,4 @@ mod running;
 mod support;
 mod tiny;
 mod transformer_parity;
+mod transformer_use;

@@ -13,9 +13,9 @@ use crate::problems;
 /// The column of a running text where the recipe names none.
 const TEXT: &str = "text";
 
-/// Whether a model reads tokens. Rows of tokens have any length, so its settings give no shape.
+/// Whether a model reads tokens.
 pub fn reads_tokens(model: &Checkpoint) -> bool {
-    model.config().is_some_and(|config| config.input.is_empty())
+    model.config().is_some_and(|config| config.spec.reads_tokens())
 }
 
 /// Says how the model reads the recipe's rows and what its answers mean, where it does not say so itself; and cuts a

@@ -4,11 +4,14 @@ use std::time::Instant;
 
 use candle_core::{DType, Device, Tensor};
 use paring_data::Examples;
-use paring_model::{Checkpoint, Forward, Input, Network};
+use paring_model::{Checkpoint, Forward, Input, Network, Rows, TokenRow};
 
 use super::LatencySettings;
 use crate::error::{Result, TrainError};
 use crate::metrics::quantile;
+
+/// Tokens in a row where neither rows nor the model say how many.
+const LENGTH: usize = 128;
 
 /// Median and 95th percentile of one forward pass, in ms.
 pub(super) fn latency(model: &Checkpoint, rows: Option<&Examples>, settings: &LatencySettings) -> Result<[f64; 2]> {
@@ -39,8 +42,21 @@ pub(super) fn batch(model: &Checkpoint, rows: Option<&Examples>, size: usize) ->
     let Some(rows) = rows.filter(|rows| !rows.inputs.is_empty()) else {
         let config = model.config();
         let config = config.ok_or_else(|| TrainError::Mismatch("the model has no known family to run".to_owned()))?;
+        if config.spec.reads_tokens() {
+            return tokens(model, size);
+        }
         let shape = [&[size], config.input.as_slice()].concat();
         return Ok(Input::Features(Tensor::zeros(shape, DType::F32, &Device::Cpu)?));
     };
     Ok(rows.inputs.batch(&(0..rows.inputs.len()).cycle().take(size).collect::<Vec<_>>())?)
+}
+
+/// Rows of the first token, as long as the model's rows may be.
+fn tokens(model: &Checkpoint, size: usize) -> Result<Input> {
+    let inputs = model.inputs();
+    let text = inputs.and_then(|inputs| Some(inputs.text()?.max_length));
+    let window = inputs.and_then(|inputs| Some(inputs.windows()?.1));
+    let length = text.or(window).unwrap_or(LENGTH);
+    let row = TokenRow { ids: vec![0; length], types: vec![0; length] };
+    Ok(Rows::Tokens(vec![row; size]).batch(&(0..size).collect::<Vec<_>>())?)
 }
