@@ -15,7 +15,6 @@ use paring_tests::workspace;
 
 /// Codes that no recipe alone can bring about, and what does.
 const NOT_BY_A_RECIPE: &[(&str, &str)] = &[
-    ("D004", "a directory of a model of texts"),
     ("E001", "an output directory that cannot be written"),
     ("E003", "a pass that does nothing"),
     ("E004", "a pass that breaks the model"),

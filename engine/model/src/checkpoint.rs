@@ -36,7 +36,7 @@ pub struct Checkpoint {
 }
 
 /// What a directory holds beside the model, kept as it was.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Carried {
     /// Keys of config.json that are not the family's.
     settings: Map<String, Value>,
@@ -118,6 +118,11 @@ impl Checkpoint {
     /// Replaces the settings (after structured pruning, or when a student is made).
     pub fn set_config(&mut self, config: Config) {
         self.config = Some(config);
+    }
+
+    /// Sets a key of config.json that no family reads.
+    pub(crate) fn set_setting(&mut self, key: &str, value: Value) {
+        Arc::make_mut(&mut self.carried).settings.insert(key.to_owned(), value);
     }
 
     /// Raw rows to inputs.

@@ -18,7 +18,7 @@ mod survey;
 mod transformer;
 mod unknown;
 
-pub use bert::{BertSpec, Head, Pooling, Projection, Scheme};
+pub use bert::{BertSpec, Head, Pooling, Projection, Scheme, add_text_head, takes_text_head};
 pub use blueprint::{blueprint, initialize};
 pub use describe::{FAMILIES, FamilyInfo, described};
 pub use llama::{LlamaSpec, Windowed};

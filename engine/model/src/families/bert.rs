@@ -1,6 +1,7 @@
 //! `bert`: encoders of text with the norm after each residual sum, as others trained them: BERT, MiniLM, RoBERTa,
 //! XLM-R, DistilBERT and MPNet, to embed texts, to classify them or their tokens, or to give a number.
 
+mod classifier;
 mod embed;
 mod head;
 mod layer;
@@ -12,6 +13,7 @@ mod settings;
 mod spec;
 mod survey;
 
+pub use classifier::{add_text_head, takes_text_head};
 pub use pooling::{Pooling, Projection};
 pub use spec::{BertSpec, Head, Scheme};
 

@@ -2,7 +2,7 @@
 
 use candle_core::{D, DType, Device, IndexOp as _, Tensor};
 use paring_model::units::{keep_units, keep_units_outline};
-use paring_model::{Checkpoint, Forward, Mode, Tokens, families};
+use paring_model::{Checkpoint, Forward, Mode, Outputs, Tokens, families};
 use rstest::rstest;
 use serde_json::json;
 
@@ -191,6 +191,27 @@ fn settings_that_do_not_fit_are_explained(#[case] tiny: Tiny, #[case] expected: 
         Ok(model) => model.outline().sites().unwrap_err().to_string(),
     };
     assert_eq!(message, expected);
+}
+
+#[test]
+fn every_encoder_takes_an_output_layer_and_keeps_it() {
+    for (name, tiny) in tiny::all().into_iter().filter(|(_, tiny)| families::takes_text_head(&tiny.open())) {
+        let mut model = tiny.open();
+        let labels = ["bad", "fair", "good"].map(str::to_owned).to_vec();
+        let outputs_of = Outputs::Classify { column: "stars".to_owned(), labels };
+        let mut uniform =
+            |_: &str, buffer: &mut [f32]| buffer.iter_mut().enumerate().for_each(|(i, x)| *x = (i % 7) as f32 / 7.0);
+        let added = families::add_text_head(&mut model, &outputs_of, &mut uniform).unwrap();
+        assert!(added.iter().any(|weight| weight.starts_with("classifier")), "{name}: {added:?}");
+        let found = outputs(&model, &tokens(5, true), &mut Forward::inference());
+        assert_eq!(found.dims(), [2, 3], "{name}");
+        let directory = tempfile::tempdir().unwrap();
+        model.save(directory.path()).unwrap();
+        let again = Checkpoint::open(directory.path()).unwrap();
+        assert_eq!((again.outline(), again.digest().unwrap()), (model.outline(), model.digest().unwrap()), "{name}");
+        assert!(distance(&outputs(&again, &tokens(5, true), &mut Forward::inference()), &found) == 0.0, "{name}");
+    }
+    assert_eq!(tiny::all().iter().filter(|(_, tiny)| families::takes_text_head(&tiny.open())).count(), 6);
 }
 
 #[test]

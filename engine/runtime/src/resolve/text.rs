@@ -3,9 +3,11 @@
 use paring_data::windows::{TOKENS, window_rows};
 use paring_data::{DataError, Dataset};
 use paring_model::inputs::{ColumnEncoding, Encoding};
-use paring_model::{Checkpoint, Inputs, Outputs};
+use paring_model::{Checkpoint, Inputs, Outputs, families};
 use paring_schema::language::{DataSpec, Task};
 use paring_schema::{Diagnostic, Loaded};
+use paring_train::Stream;
+use rand::RngExt as _;
 
 use super::rows::{ProjectData, digest};
 use crate::problems;
@@ -37,7 +39,7 @@ fn texts(
     spec: &DataSpec,
     task: Task,
     model: &mut Checkpoint,
-    data: &ProjectData,
+    data: &mut ProjectData,
 ) -> Result<(), Diagnostic> {
     let Some(column) = &spec.train.text else {
         let columns = data.dataset.columns().iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
@@ -61,6 +63,9 @@ fn texts(
         (_, outputs) => outputs.clone(),
     };
     let Some(outputs) = outputs else { return Ok(()) };
+    if task != Task::Embed && families::takes_text_head(model) {
+        return add_head(loaded, model, &outputs, data);
+    }
     if outputs.width() != width {
         let message = format!("the model gives {width} numbers a text, but the task needs {}", outputs.width());
         return Err(Diagnostic::new("M001", message)
@@ -69,6 +74,25 @@ fn texts(
             .help("name a model whose output layer was made for these answers"));
     }
     model.set_outputs(outputs);
+    Ok(())
+}
+
+/// Gives an encoder an output layer for the recipe's answers.
+fn add_head(
+    loaded: &Loaded,
+    model: &mut Checkpoint,
+    outputs: &Outputs,
+    data: &mut ProjectData,
+) -> Result<(), Diagnostic> {
+    let stream = Stream::new(loaded.recipe.seed).split("head");
+    let mut uniform = |name: &str, buffer: &mut [f32]| {
+        let mut rng = stream.split(name).rng();
+        buffer.iter_mut().for_each(|number| *number = rng.random());
+    };
+    let added = families::add_text_head(model, outputs, &mut uniform);
+    let added = added.map_err(|error| problems::of_model(loaded, &error))?;
+    let names = added.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" and ");
+    data.notes.push(format!("the model embeds texts: it gets {names}, drawn by the seed, which `train/fit` trains"));
     Ok(())
 }
 

@@ -1,0 +1,124 @@
+//! Whole runs of models that read text, over tiny ones of random weights.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests, where a failure is a panic"
+)]
+
+use paring_tests::Scratch;
+use serde_json::Value;
+
+/// Runs a recipe over rows, and gives the report.
+fn run(scratch: &Scratch, recipe: &str, file: &str, rows: &str) -> Value {
+    std::fs::write(scratch.path("recipe.yaml"), recipe).unwrap();
+    std::fs::write(scratch.path(file), rows).unwrap();
+    let mut command = scratch.paring();
+    command.arg("run").arg(scratch.path("recipe.yaml")).args(["--root", "tests/bad/files"]);
+    let output = command.arg("--out").arg(scratch.path("out")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&std::fs::read(scratch.path("out/report.json")).unwrap()).unwrap()
+}
+
+fn eval(scratch: &Scratch, data: &str) -> Value {
+    let mut command = scratch.paring();
+    command.arg("eval").arg(scratch.path("out/model")).arg("--data").arg(scratch.path(data)).arg("--json");
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn figure(report: &Value, stage: usize, measure: &str) -> f64 {
+    report["stages"][stage]["after"][measure].as_f64().unwrap_or_else(|| panic!("{measure}: {report:#}"))
+}
+
+/// Reviews whose fourth word decides.
+fn reviews() -> String {
+    let line = |row: usize| {
+        let (word, label) = [("good", "liked"), ("bad", "hated"), ("bright", "liked"), ("dull", "hated")][row % 4];
+        let rest = ["a film that is long", "the story was short and we left early", "it was late"][row % 3];
+        format!("the actors were {word} and {rest},{label}\n")
+    };
+    format!("review,opinion\n{}", (0..96).map(line).collect::<String>())
+}
+
+#[test]
+fn an_encoder_learns_to_classify_is_rounded_and_reads_raw_texts() {
+    let scratch = Scratch::new();
+    let recipe = "paring: 1
+name: reviews
+model: { load: tiny-bert }
+task: classify
+data: { train: { path: reviews.csv, text: review, label: opinion }, max_length: 24 }
+measure: [accuracy, size]
+stages:
+  - train/fit: { epochs: 12, batch_size: 16, learning_rate: 0.01, freeze: [\"embeddings.*\"] }
+  - quantize/static-int8: {}
+    targets: [\"encoder.*\"]
+export: [{ safetensors: {} }]
+";
+    let report = run(&scratch, recipe, "reviews.csv", &reviews());
+    assert!(figure(&report, 0, "accuracy") > 0.95, "{report:#}");
+    assert!(figure(&report, 1, "accuracy") > 0.9, "{report:#}");
+    assert!(figure(&report, 1, "size") < figure(&report, 0, "size"));
+    let figures = eval(&scratch, "reviews.csv");
+    assert!(figures["measures"]["accuracy"].as_f64().unwrap() > 0.9, "{figures:#}");
+    let config: Value = serde_json::from_slice(&std::fs::read(scratch.path("out/model/config.json")).unwrap()).unwrap();
+    assert_eq!(config["architectures"][0], "BertForSequenceClassification");
+    assert_eq!(config["id2label"]["1"], "liked");
+}
+
+#[test]
+fn an_encoder_is_compared_with_itself_and_finds_pairs() {
+    let scratch = Scratch::new();
+    let recipe = "paring: 1
+name: pairs
+model: { load: tiny-bert }
+task: embed
+data: { train: { path: pairs.csv, text: one, pair: other, label: alike }, split: { train: 0.1, test: 0.9 } }
+measure: [cosine, cosine_min, spearman, recall_at_1, recall_at_10]
+stages:
+  - quantize/rtn: { bits: 3 }
+    targets: [\"encoder.*\"]
+export: [{ safetensors: {} }]
+";
+    let words = ["good", "bad", "dull", "bright", "long", "short", "early", "late"];
+    let line = |row: usize| format!("the film was {0},the story was {0},{1}\n", words[row % 8], row % 3);
+    let rows = format!("one,other,alike\n{}", (0..8).map(line).collect::<String>());
+    let report = run(&scratch, recipe, "pairs.csv", &rows);
+    assert!((report["baseline"]["cosine"].as_f64().unwrap() - 1.0).abs() < 1e-6);
+    assert!(figure(&report, 0, "recall_at_1") >= 0.5, "the same word makes a pair: {report:#}");
+    assert!(figure(&report, 0, "spearman").abs() <= 1.0);
+    let cosine = figure(&report, 0, "cosine");
+    assert!((0.5..0.99999).contains(&cosine), "{cosine}");
+    assert!(figure(&report, 0, "cosine_min") <= cosine);
+    assert_eq!(eval(&scratch, "pairs.csv")["measures"]["recall_at_10"], 1.0);
+}
+
+#[test]
+fn a_decoder_is_measured_on_windows_of_a_running_text() {
+    let scratch = Scratch::new();
+    let recipe = "paring: 1
+name: story
+model: { load: tiny-llama }
+task: generate
+data: { train: { path: story.txt }, split: { train: 0.5, test: 0.5 }, window: 16 }
+measure: [perplexity, kl_divergence, top1_agreement, size]
+stages:
+  - quantize/rtn: { bits: 4 }
+    targets: [\"model.layers.*\"]
+export: [{ safetensors: {} }]
+";
+    let text = "the story was long and the film was dull\nwe left early and it was late\n".repeat(40);
+    let report = run(&scratch, recipe, "story.txt", &text);
+    assert!(report["baseline"]["kl_divergence"].as_f64().unwrap().abs() < 1e-9);
+    assert_eq!(report["baseline"]["top1_agreement"], 1.0);
+    assert!(figure(&report, 0, "kl_divergence") > 0.0);
+    assert!(figure(&report, 0, "top1_agreement") < 1.0);
+    let perplexity = figure(&report, 0, "perplexity");
+    assert!(perplexity > 1.0 && perplexity.is_finite());
+    let figures = eval(&scratch, "story.txt");
+    assert!(figures["measures"]["perplexity"].as_f64().unwrap() > 1.0, "{figures:#}");
+    assert_eq!(figures["rows"], 40 * 16 / 16);
+}
