@@ -122,3 +122,28 @@ export: [{ safetensors: {} }]
     assert!(figures["measures"]["perplexity"].as_f64().unwrap() > 1.0, "{figures:#}");
     assert_eq!(figures["rows"], 40 * 16 / 16);
 }
+
+#[test]
+fn models_of_text_are_looked_at_by_eye() {
+    let scratch = Scratch::new();
+    let mut command = scratch.paring();
+    command.args(["embed", "tests/bad/files/tiny-bert", "the film was good", "the film was bad", "the film was good"]);
+    let output = command.output().unwrap();
+    let table = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let row: Vec<&str> = table.lines().nth(1).unwrap().split_whitespace().rev().take(3).collect();
+    assert_eq!((row[0], row[2], row[1] == "1.000"), ("1.000", "1.000", false), "{table}");
+
+    let mut command = scratch.paring();
+    command.args(["generate", "tests/bad/files/tiny-llama", "the story was", "--tokens", "5", "--json"]);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&found["prompt_tokens"], &found["tokens"]), (&Value::from(3), &Value::from(5)), "{found}");
+
+    let mut command = scratch.paring();
+    let output = command.args(["generate", "tests/bad/files/tiny-bert", "the story was"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("error[M001]: the model does not continue texts"), "{said}");
+}

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{cache, check, completions, eval, explain, inspect, new, passes, plan, run, schema};
+use crate::commands::{
+    cache, check, completions, embed, eval, explain, generate, inspect, new, passes, plan, run, schema,
+};
 
 /// Runs YAML recipes that make candle models smaller, faster or better.
 #[derive(Debug, Parser)]
@@ -39,6 +41,10 @@ pub enum Command {
     Inspect(inspect::InspectArguments),
     /// Measure a model on raw rows.
     Eval(eval::EvalArguments),
+    /// Show how close texts are to each other by a model's vectors.
+    Embed(embed::EmbedArguments),
+    /// Show how a model continues a text.
+    Generate(generate::GenerateArguments),
     /// Write a commented recipe for a model or a data file.
     New(new::NewArguments),
     /// Look at or clear the stage cache.

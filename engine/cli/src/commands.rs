@@ -3,8 +3,10 @@
 pub mod cache;
 pub mod check;
 pub mod completions;
+pub mod embed;
 pub mod eval;
 pub mod explain;
+pub mod generate;
 pub mod inspect;
 pub mod new;
 pub mod passes;
@@ -30,6 +32,8 @@ pub fn dispatch(arguments: Arguments, terminal: &Terminal) -> CommandResult {
         Command::Schema(arguments) => schema::execute(&arguments),
         Command::Inspect(arguments) => inspect::execute(&arguments, terminal),
         Command::Eval(arguments) => eval::execute(&arguments, terminal),
+        Command::Embed(arguments) => embed::execute(&arguments, terminal),
+        Command::Generate(arguments) => generate::execute(&arguments, terminal),
         Command::New(arguments) => new::execute(&arguments, terminal),
         Command::Cache(arguments) => cache::execute(&arguments, terminal),
         Command::Completions(arguments) => completions::execute(&arguments),

@@ -14,6 +14,16 @@ pub fn line(text: &str) -> std::io::Result<()> {
     writeln!(std::io::stdout().lock(), "{text}")
 }
 
+/// Writes a piece of a line of data, at once.
+///
+/// # Errors
+/// When standard output is closed or full.
+pub fn piece(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
 /// Writes a JSON document, indented.
 ///
 /// # Errors

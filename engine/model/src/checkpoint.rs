@@ -120,6 +120,11 @@ impl Checkpoint {
         self.config = Some(config);
     }
 
+    /// A key of config.json that no family reads.
+    pub fn setting(&self, key: &str) -> Option<&Value> {
+        self.carried.settings.get(key)
+    }
+
     /// Sets a key of config.json that no family reads.
     pub(crate) fn set_setting(&mut self, key: &str, value: Value) {
         Arc::make_mut(&mut self.carried).settings.insert(key.to_owned(), value);

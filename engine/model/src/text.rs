@@ -79,6 +79,15 @@ impl Tokenizer {
         Ok(encoding.get_ids().to_vec())
     }
 
+    /// The tokens of a text that a model is to continue, with those that begin a text.
+    ///
+    /// # Errors
+    /// When the tokenizer cannot read the text.
+    pub fn prompt(&self, text: &str) -> Result<Vec<u32>> {
+        let encoding = self.0.encode_fast(text, true).map_err(|error| refused(&error))?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
     /// The text of tokens, without special tokens.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ pub mod output;
 pub mod plan;
 pub mod problems;
 pub mod project;
+pub mod quicklook;
 pub mod report;
 pub mod resolve;
 pub mod run;
