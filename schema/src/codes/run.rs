@@ -6,7 +6,7 @@ pub(super) const CODES: &[CodeInfo] = &[
     CodeInfo {
         code: "E001",
         title: "a file that cannot be written",
-        explanation: r#"The output directory or a file in it cannot be made: no permission, a full disk, or a file where a directory should be. Files appear whole or not at all.
+        explanation: r#"The output directory or a file in it cannot be made: no permission, a full disk, or a file where a directory should be; or something lies there that no run wrote, or the recipe's own model, and would be replaced. Files appear whole or not at all.
 
 ```text
 paring run recipe.yaml --out /read-only/place
@@ -39,7 +39,7 @@ Remove the stage, or choose parameters that change something."#,
     CodeInfo {
         code: "E004",
         title: "a stage that left a broken model",
-        explanation: r#"After each stage the engine itself looks: the tensors are those that were planned, every number is finite, and the model still runs. A stage that leaves anything else has failed, whatever it said.
+        explanation: r#"After each stage the engine itself looks: the tensors are those that were planned, nothing changed beside the stage's targets, every number is finite, the receipt tells of nothing that is not there, and the model still runs. A stage that leaves anything else has failed, whatever it said.
 
 ```text
 tensor `layers.0.weight` holds a value that is not finite
