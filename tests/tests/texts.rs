@@ -147,3 +147,22 @@ fn models_of_text_are_looked_at_by_eye() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("error[M001]: the model does not continue texts"), "{said}");
 }
+
+#[test]
+fn a_model_that_repeats_itself_is_noticed() {
+    let scratch = Scratch::new();
+    let recipe = "paring: 1
+name: dull
+model: { load: tiny-llama }
+task: generate
+data: { train: { path: story.txt }, split: { train: 0.5, test: 0.5 }, window: 16 }
+measure: [perplexity]
+stages:
+  - prune/magnitude: { sparsity: 0.97, scope: per_site }
+    targets: [\"model.layers.*\"]
+export: [{ safetensors: {} }]
+";
+    let report = run(&scratch, recipe, "story.txt", &"the story was long and the film was dull\n".repeat(40));
+    let wrong = report["stages"][0]["engine"]["degenerate"].as_str();
+    assert!(wrong.is_some_and(|wrong| wrong.starts_with("repeats `")), "{wrong:?}");
+}

@@ -62,7 +62,9 @@ fn tokens() -> candle_core::Result<Tensor> {
 fn stock(bencher: Bencher) {
     let (Ok(tensors), Ok(ids)) = (tensors(), tokens()) else { return };
     let Ok(config) = serde_json::from_value::<Config>(config()) else { return };
-    let Ok(model) = BertModel::load(VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu), &config) else { return };
+    let Ok(model) = BertModel::load(VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu), &config) else {
+        return;
+    };
     let (Ok(types), Ok(mask)) = (ids.zeros_like(), ids.ones_like()) else { return };
     bencher.bench(|| model.forward(divan::black_box(&ids), &types, Some(&mask)));
 }

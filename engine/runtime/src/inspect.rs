@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
-use paring_model::{Checkpoint, ModelError, Outline, Site, UnitGroup, WeightOutline};
+use paring_model::{Outline, Site, UnitGroup, WeightOutline};
 use serde::Serialize;
+
+use crate::quicklook::{LookError, open};
 
 /// A model as data.
 #[derive(Debug, Clone, Serialize)]
@@ -43,12 +45,12 @@ pub struct TensorLine {
     pub storage: String,
 }
 
-/// Reads the headers of a model directory or file.
+/// Reads the headers of a model: a directory, a file, or an address of a hub.
 ///
 /// # Errors
 /// When it cannot be read or its tensors do not fit its configuration.
-pub fn inspect(path: &Path) -> Result<Inspection, ModelError> {
-    let model = Checkpoint::open(path)?;
+pub fn inspect(path: &Path) -> Result<Inspection, LookError> {
+    let model = open(path)?;
     let outline = model.outline();
     let known = outline.config.is_some();
     Ok(Inspection {

@@ -87,6 +87,9 @@ pub struct EngineReceipt {
     pub size_before: u64,
     /// Bytes of the weights file after; 0 while nothing is trained.
     pub size_after: u64,
+    /// What is wrong with how a model that continues texts goes on; none when nothing is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub degenerate: Option<String>,
     /// Every tensor afterwards: shape, storage, exact zeros, smallest and largest value.
     pub tensors: Vec<TensorReport>,
 }

@@ -1,13 +1,14 @@
 //! Running one stage: from the cache, or by its pass with the engine's checks behind it. Sweeps run their nested stages
 //! through the same runner, so trials share what they have in common.
 
+mod degenerate;
 mod receipt;
 mod services;
 
 use std::time::Instant;
 
 use paring_data::Part;
-use paring_model::{Checkpoint, Rows};
+use paring_model::{Checkpoint, Outputs, Rows, Task};
 use paring_passes::{Cx, Effect, PassError, PlanCx};
 use paring_schema::{Diagnostic, Stage};
 use paring_train::{Stream, TrainError};
@@ -153,8 +154,10 @@ impl Runner<'_> {
         if new_digest == digest {
             return Err(StageError::NoChange);
         }
-        invariants::check(&effect, &outcome.model, self.probe(&outcome.model)?.as_ref())?;
-        let engine = receipt::compare(model, &outcome.model)?;
+        let probe = self.probe(&outcome.model)?;
+        invariants::check(&effect, &outcome.model, probe.as_ref())?;
+        let mut engine = receipt::compare(model, &outcome.model)?;
+        engine.degenerate = degenerate::look(&outcome.model, probe.as_ref())?;
         invariants::check_targets(&effect, &selection.sites, &model.outline(), &engine)?;
         invariants::check_receipt(&outcome.receipt, &outcome.model.outline().sites()?, &engine)?;
         Ok(Cached { model: outcome.model, digest: new_digest, receipt: outcome.receipt, engine })
@@ -186,7 +189,9 @@ impl Runner<'_> {
             Some(rows) => Some(rows),
             None => rows_of(self.project, model, Part::Train)?,
         };
-        Ok(rows.map(|rows| rows.inputs.head(PROBE_ROWS)))
+        // A model that continues texts gives a number a token of the vocabulary for every token of a row.
+        let continues = model.outputs().map(Outputs::task) == Some(Task::Generate);
+        Ok(rows.map(|rows| rows.inputs.head(if continues { 1 } else { PROBE_ROWS })))
     }
 }
 

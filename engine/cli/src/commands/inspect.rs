@@ -6,14 +6,15 @@ use std::process::ExitCode;
 use clap::Args;
 use paring_engine::inspect::{Inspection, inspect};
 
-use crate::exit::{CommandResult, Failure};
+use crate::commands::generate::failed;
+use crate::exit::CommandResult;
 use crate::output;
 use crate::terminal::Terminal;
 
 /// Arguments of `inspect`.
 #[derive(Debug, Args)]
 pub struct InspectArguments {
-    /// A model directory or a .safetensors file.
+    /// A model directory, a .safetensors file, or `hf://org/name@revision`.
     pub model: PathBuf,
     /// List every tensor too.
     #[arg(long)]
@@ -28,7 +29,7 @@ pub struct InspectArguments {
 /// # Errors
 /// When the model cannot be read.
 pub fn execute(arguments: &InspectArguments, terminal: &Terminal) -> CommandResult {
-    let inspection = inspect(&arguments.model).map_err(|error| Failure::plain("M001", error.to_string()))?;
+    let inspection = inspect(&arguments.model).map_err(|error| failed(&error))?;
     if arguments.json {
         output::json(&inspection)?;
         return Ok(ExitCode::SUCCESS);

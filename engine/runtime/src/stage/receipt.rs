@@ -16,6 +16,7 @@ pub(super) fn compare(before: &Checkpoint, after: &Checkpoint) -> Result<EngineR
         inputs_changed: before.inputs() != after.inputs(),
         size_before: size(before),
         size_after: size(after),
+        degenerate: None,
         tensors: names.iter().map(|name| tensor_report(after, name)).collect::<Result<_, _>>()?,
     })
 }

@@ -60,5 +60,8 @@ impl Events for Progress {
             _ => report.receipt.summary.as_str(),
         };
         self.say(&format!("{}: {what}{origin}", report.id));
+        if let Some(wrong) = &report.engine.degenerate {
+            self.say(&format!("{}: warning: the model {wrong}", report.id));
+        }
     }
 }
