@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 use paring_schema::language::Gate;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// One bound of a gate, judged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -14,7 +14,9 @@ pub struct Verdict {
     pub bound: String,
     /// The bound's value.
     pub limit: f64,
-    /// What was found: the value, the drop, the rise or the ratio.
+    /// What was found: the value, the drop, the rise or the ratio; `null` where that is no number (a ratio to 0).
+    #[serde(deserialize_with = "or_nan")]
+    #[schemars(with = "Option<f64>")]
     pub found: f64,
     /// Whether it holds.
     pub met: bool,
@@ -32,6 +34,10 @@ impl Verdict {
         let side = if self.bound.starts_with("min") { "at least" } else { "at most" };
         format!("`{}`{what} {}, required is {side} {}", self.measure, shown(self.found), shown(self.limit))
     }
+}
+
+fn or_nan<'de, D: Deserializer<'de>>(found: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(found)?.unwrap_or(f64::NAN))
 }
 
 /// A figure with at most six significant digits.
@@ -100,5 +106,16 @@ mod tests {
         assert_eq!(met(Some(0.875), 0.5), [true, false]);
         assert_eq!(met(None, 0.25), [false]);
         assert_eq!(met(Some(0.75), f64::NAN), [false, false]);
+    }
+
+    #[test]
+    fn a_ratio_to_nothing_is_not_met_and_is_null_in_a_report() {
+        let gate = Gate { max_ratio: Some(2.0), ..Gate::default() };
+        let gates = IndexMap::from([("accuracy".to_owned(), gate)]);
+        let verdicts = judge(&gates, Some(&measures(0.0)), &measures(0.5));
+        assert!(!verdicts[0].met);
+        let text = serde_json::to_value(&verdicts[0]).unwrap();
+        assert!(text["found"].is_null(), "{text}");
+        assert!(serde_json::from_value::<super::Verdict>(text).unwrap().found.is_nan());
     }
 }
