@@ -166,3 +166,43 @@ export: [{ safetensors: {} }]
     let wrong = report["stages"][0]["engine"]["degenerate"].as_str();
     assert!(wrong.is_some_and(|wrong| wrong.starts_with("repeats `")), "{wrong:?}");
 }
+
+/// Fine-tuned models name their classes in an order of their own, which is not the alphabet's.
+#[test]
+fn classes_are_those_that_the_model_names_in_its_order() {
+    let scratch = Scratch::new();
+    let train = "paring: 1
+name: reviews
+model: { load: MODEL }
+task: classify
+data: { train: { path: reviews.csv, text: review, label: opinion }, max_length: 24 }
+measure: [accuracy]
+stages:
+  - STAGE
+export: [{ safetensors: {} }]
+";
+    let fit = "train/fit: { epochs: 12, batch_size: 16, learning_rate: 0.01 }";
+    run(&scratch, &train.replace("MODEL", "tiny-bert").replace("STAGE", fit), "reviews.csv", &reviews());
+    // The same model as others would have saved it, and with its two classes the other way round.
+    std::fs::rename(scratch.path("out/model"), scratch.path("stock")).unwrap();
+    std::fs::remove_file(scratch.path("stock/paring.json")).unwrap();
+    let rounded = train.replace("MODEL", "stock").replace("STAGE", "quantize/rtn: {}");
+    let report = run(&scratch, &rounded, "reviews.csv", &reviews());
+    assert!(report["baseline"]["accuracy"].as_f64().unwrap() > 0.95, "{report:#}");
+    let config = std::fs::read_to_string(scratch.path("stock/config.json")).unwrap();
+    let turned = config.replace("\"0\": \"hated\"", "\"0\": \"liked\"").replace("\"1\": \"liked\"", "\"1\": \"hated\"");
+    assert_ne!(turned, config);
+    std::fs::write(scratch.path("stock/config.json"), turned).unwrap();
+    let report = run(&scratch, &rounded, "reviews.csv", &reviews());
+    assert!(report["baseline"]["accuracy"].as_f64().unwrap() < 0.05, "{report:#}");
+    // Names that are not those of the data.
+    std::fs::write(scratch.path("stock/config.json"), config.replace("hated", "awful")).unwrap();
+    let mut command = scratch.paring();
+    let output = command.arg("plan").arg(scratch.path("recipe.yaml")).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("the model's classes are `awful`, `liked`, but those of `opinion` are `hated`, `liked`"),
+        "{said}"
+    );
+}

@@ -8,6 +8,7 @@ use paring_schema::language::{DataSpec, Task};
 use paring_schema::{Diagnostic, Loaded};
 use paring_train::Stream;
 use rand::RngExt as _;
+use serde_json::Value;
 
 use super::rows::{ProjectData, digest};
 use crate::problems;
@@ -73,8 +74,36 @@ fn texts(
             .label(loaded.span("/task"), "the task")
             .help("name a model whose output layer was made for these answers"));
     }
-    model.set_outputs(outputs);
+    model.set_outputs(in_order_of(loaded, model, outputs, data)?);
     Ok(())
+}
+
+/// The classes in the order in which the model gives them, where its settings name them.
+fn in_order_of(
+    loaded: &Loaded,
+    model: &Checkpoint,
+    outputs: Outputs,
+    data: &mut ProjectData,
+) -> Result<Outputs, Diagnostic> {
+    let (Outputs::Classify { column, labels }, Some(Value::Object(names))) = (&outputs, model.setting("id2label"))
+    else {
+        return Ok(outputs);
+    };
+    let own = (0..labels.len()).map(|index| names.get(&index.to_string())?.as_str().map(str::to_owned));
+    let own: Vec<String> = own.collect::<Option<_>>().unwrap_or_default();
+    let same: bool = own.len() == labels.len() && own.iter().all(|name| labels.contains(name));
+    if same {
+        return Ok(Outputs::Classify { column: column.clone(), labels: own });
+    }
+    let listed = |names: &[String]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    if own.iter().all(|name| name.starts_with("LABEL_")) {
+        data.notes
+            .push(format!("the model does not name its classes: they are taken for {}, in this order", listed(labels)));
+        return Ok(outputs);
+    }
+    let message = format!("the model's classes are {}, but those of `{column}` are {}", listed(&own), listed(labels));
+    let help = "write the labels of the data as the model's settings name them (`id2label` in config.json)";
+    Err(Diagnostic::new("M001", message).label(loaded.span("/data/train"), "").help(help))
 }
 
 /// Gives an encoder an output layer for the recipe's answers.
