@@ -104,7 +104,7 @@ name: story
 model: { load: tiny-llama }
 task: generate
 data: { train: { path: story.txt }, split: { train: 0.5, test: 0.5 }, window: 16 }
-measure: [perplexity, kl_divergence, top1_agreement, size]
+measure: [perplexity, kl_divergence, top1_agreement, size, prefill_speed, decode_speed]
 stages:
   - quantize/rtn: { bits: 4 }
     targets: [\"model.layers.*\"]
@@ -118,6 +118,8 @@ export: [{ safetensors: {} }]
     assert!(figure(&report, 0, "top1_agreement") < 1.0);
     let perplexity = figure(&report, 0, "perplexity");
     assert!(perplexity > 1.0 && perplexity.is_finite());
+    let timings: Value = serde_json::from_slice(&std::fs::read(scratch.path("out/timings.json")).unwrap()).unwrap();
+    assert!(timings["stages"][0]["after"]["decode_speed"].as_f64().is_some_and(|speed| speed > 0.0), "{timings:#}");
     let figures = eval(&scratch, "story.txt");
     assert!(figures["measures"]["perplexity"].as_f64().unwrap() > 1.0, "{figures:#}");
     assert_eq!(figures["rows"], 40 * 16 / 16);

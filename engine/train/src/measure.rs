@@ -19,6 +19,7 @@ mod likeness;
 mod memory;
 mod pairs;
 mod quality;
+mod speed;
 mod table;
 
 pub use table::MEASURES;
@@ -138,6 +139,7 @@ pub struct Bench<'a> {
     settings: &'a LatencySettings,
     answers: Option<Answers>,
     times: Option<[f64; 2]>,
+    speeds: Option<[f64; 2]>,
     cosines: Option<Vec<f64>>,
     pairs: Option<Pairs>,
     continuation: Option<Continuation>,
@@ -158,6 +160,7 @@ impl<'a> Bench<'a> {
             settings,
             answers: None,
             times: None,
+            speeds: None,
             cosines: None,
             pairs: None,
             continuation: None,
@@ -183,6 +186,8 @@ impl<'a> Bench<'a> {
             "spearman" | "recall_at_1" | "recall_at_10" => self.pairs()?.score(name),
             "perplexity" | "kl_divergence" | "top1_agreement" => Ok(self.continuation()?.score(name)),
             _ if info.needs_rows => self.answers()?.score(name),
+            "prefill_speed" => Ok(self.speeds()?[0]),
+            "decode_speed" => Ok(self.speeds()?[1]),
             "latency" => Ok(self.times()?[0]),
             "latency_p95" => Ok(self.times()?[1]),
             "peak_memory" => memory::peak_memory(self.model, self.rows, self.settings.batch),
@@ -232,6 +237,14 @@ impl<'a> Bench<'a> {
             None => Answers::predict(self.model, self.rows()?)?,
         };
         Ok(self.answers.insert(answers))
+    }
+
+    fn speeds(&mut self) -> Result<[f64; 2]> {
+        let speeds = match self.speeds {
+            Some(speeds) => speeds,
+            None => speed::speeds(self.model, self.rows)?,
+        };
+        Ok(*self.speeds.insert(speeds))
     }
 
     fn times(&mut self) -> Result<[f64; 2]> {

@@ -51,6 +51,8 @@ pub const MEASURES: &[MeasureInfo] = &[
     cost("nonzeros", "numbers in all weights that are not zero", ""),
     cost("bits_per_weight", "stored bits of all weights with their scales and zero points, over params", "bits"),
     cost("macs", "multiply-accumulate operations for one row, zeros included", ""),
+    speed("prefill_speed", "tokens a second while a text of 128 tokens is read, warm"),
+    speed("decode_speed", "tokens a second while 16 tokens are written after it, warm"),
     run("latency", "median time of one warm forward pass", "ms"),
     run("latency_p95", "95th percentile of the time of one warm forward pass", "ms"),
     run("peak_memory", "highest resident memory of the whole process during one forward pass (Linux)", "bytes"),
@@ -106,6 +108,21 @@ const fn cost(name: &'static str, summary: &'static str, unit: &'static str) -> 
         needs_rows: false,
         needs_baseline: false,
         tasks: &[],
+    }
+}
+
+/// Tokens a second, of a model that continues texts.
+const fn speed(name: &'static str, summary: &'static str) -> MeasureInfo {
+    let direction = Direction::Higher;
+    MeasureInfo {
+        name,
+        summary,
+        direction,
+        unit: "tokens/s",
+        timing: true,
+        needs_rows: false,
+        needs_baseline: false,
+        tasks: GENERATE,
     }
 }
 
