@@ -133,6 +133,9 @@ fn models_of_text_are_looked_at_by_eye() {
     let output = command.output().unwrap();
     let table = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let long = "the film was good ".repeat(30);
+    let output = scratch.paring().args(["embed", "tests/bad/files/tiny-bert", &long]).output().unwrap();
+    assert!(output.status.success(), "a long text loses its end: {}", String::from_utf8_lossy(&output.stderr));
     let row: Vec<&str> = table.lines().nth(1).unwrap().split_whitespace().rev().take(3).collect();
     assert_eq!((row[0], row[2], row[1] == "1.000"), ("1.000", "1.000", false), "{table}");
 

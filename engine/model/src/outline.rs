@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::Checkpoint;
-use crate::config::Config;
+use crate::config::{Config, Spec};
 use crate::error::Result;
 use crate::inputs::Inputs;
 use crate::outputs::Outputs;
@@ -92,6 +92,14 @@ impl Outline {
     /// When the tensors do not fit the configuration.
     pub fn units(&self) -> Result<Vec<UnitGroup>> {
         crate::families::units(self)
+    }
+
+    /// Most tokens of a text that the model reads; `None` where there is no limit, or it reads no texts.
+    pub fn most_tokens(&self) -> Option<usize> {
+        match &self.config.as_ref()?.spec {
+            Spec::Bert(spec) => spec.most_tokens(&self.weights),
+            _ => None,
+        }
     }
 
     /// Size of the packed weights file (`model.safetensors`) in bytes, header included.

@@ -76,8 +76,9 @@ pub fn embed(model: &Checkpoint, texts: &[String]) -> Result<Embeddings, LookErr
     let own = model.inputs().and_then(|inputs| Some(inputs.text()?.column));
     let column = own.unwrap_or_else(|| "text".to_owned());
     if model.inputs().is_none() {
-        let encoding = ColumnEncoding { name: column.clone(), encoding: Encoding::Text { max_length: MAX_LENGTH } };
-        model.set_inputs(Inputs { columns: vec![encoding], steps: Vec::new(), shape: vec![MAX_LENGTH] });
+        let max_length = model.outline().most_tokens().map_or(MAX_LENGTH, |most| most.min(MAX_LENGTH));
+        let encoding = ColumnEncoding { name: column.clone(), encoding: Encoding::Text { max_length } };
+        model.set_inputs(Inputs { columns: vec![encoding], steps: Vec::new(), shape: vec![max_length] });
     }
     let cells = texts.iter().cloned().map(Some).collect();
     let table = Table { columns: vec![Column { name: column, values: Values::Text(cells) }], rows: texts.len() };

@@ -49,12 +49,12 @@ fn texts(
         let help = format!("add `text: NAME` to it; its columns are {columns}");
         return Err(Diagnostic::new("D004", message).label(place, "needs `text`").help(help));
     };
-    let encoding =
-        |name: &String| ColumnEncoding { name: name.clone(), encoding: Encoding::Text { max_length: spec.max_length } };
+    let max_length = max_length(loaded, spec, model)?;
+    let encoding = |name: &String| ColumnEncoding { name: name.clone(), encoding: Encoding::Text { max_length } };
     // An encoder of texts embeds the two of a pair each by itself; other models read them together.
     let together = spec.train.pair.as_ref().filter(|_| task != Task::Embed);
     let columns = std::iter::once(column).chain(together).map(encoding).collect();
-    model.set_inputs(Inputs { columns, steps: Vec::new(), shape: vec![spec.max_length] });
+    model.set_inputs(Inputs { columns, steps: Vec::new(), shape: vec![max_length] });
     let width = model.config().map_or(0, |config| config.output);
     let outputs = match (task, &data.outputs) {
         (Task::Embed, _) => {
@@ -76,6 +76,19 @@ fn texts(
     }
     model.set_outputs(in_order_of(loaded, model, outputs, data)?);
     Ok(())
+}
+
+/// Most tokens of a text: what the recipe says, or else no more than the model reads.
+fn max_length(loaded: &Loaded, spec: &DataSpec, model: &Checkpoint) -> Result<usize, Diagnostic> {
+    let most = model.outline().most_tokens().unwrap_or(usize::MAX);
+    let place = "/data/max_length";
+    if spec.max_length <= most || loaded.root.pointer(place).is_none() {
+        return Ok(spec.max_length.min(most));
+    }
+    let message = format!("`max_length` is `{}`, but the model reads at most {most} tokens", spec.max_length);
+    Err(Diagnostic::new("M001", message)
+        .label(loaded.span(place), "")
+        .help(format!("write `max_length: {most}` or less")))
 }
 
 /// The classes in the order in which the model gives them, where its settings name them.

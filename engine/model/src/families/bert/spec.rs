@@ -104,6 +104,12 @@ impl BertSpec {
         Names { scheme: self.scheme, prefix: self.prefix.clone() }
     }
 
+    /// Most tokens of a text: one a position, but those before the first.
+    pub(crate) fn most_tokens(&self, known: Known<'_>) -> Option<usize> {
+        let positions = known.get(&format!("{}.weight", self.names().positions()))?.shape().first().copied()?;
+        Some(positions.saturating_sub(self.padding.map_or(0, |padding| padding as usize + 1)))
+    }
+
     /// Numbers the head gives.
     pub(crate) fn output(&self, known: Known<'_>) -> Result<usize> {
         let rows = |name: String| known.get(&name).and_then(|weight| weight.shape().first().copied());
