@@ -1,7 +1,6 @@
 //! TapLinear, TapConv and TapEmbedding: the one place where passes reach into a running model. An observer may see the
 //! input, and the weight comes from a provider.
 
-mod bias;
 mod embedding;
 
 use std::sync::Arc;
@@ -117,10 +116,10 @@ impl TapLinear {
             TapWeight::Masked { tensor, mask } => x.matmul(&tensor.mul(mask)?.t()?)?,
             TapWeight::Quantized(weight) => weight.linear(&self.name, x, cx.mode)?,
         };
-        match &self.bias {
-            Some(bias) => bias::add(y, bias, cx.mode),
-            None => Ok(y),
-        }
+        Ok(match &self.bias {
+            Some(bias) => y.broadcast_add(bias)?,
+            None => y,
+        })
     }
 }
 
