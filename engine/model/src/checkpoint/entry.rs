@@ -76,35 +76,36 @@ impl FileWeight {
     fn read(&self, name: &str, shape: &[usize], scheme: WeightScheme, activation: bool) -> Result<QuantizedWeight> {
         let inputs: usize = shape.iter().skip(1).product();
         let values = match self.parts.get(&Part::Packed) {
-            Some(packed) => unpack(&integers(packed.bytes()), inputs, scheme.bits),
-            None => signed_bytes(self.part(name, Part::Plain)?.bytes()),
+            Some(packed) => unpack(&integers(&packed.bytes()?), inputs, scheme.bits),
+            None => signed_bytes(&self.part(name, Part::Plain)?.bytes()?),
         };
-        let scales = floats(self.part(name, Part::Scale)?.bytes());
+        let scales = floats(&self.part(name, Part::Scale)?.bytes()?);
         let weight = QuantizedWeight {
             shape: shape.to_vec(),
             scheme,
             values,
             scales,
-            zero_points: self.zero_points(shape, scheme),
+            zero_points: self.zero_points(shape, scheme)?,
             activation: activation.then(|| self.activation(name)).transpose()?,
         };
         weight.check().map_err(|reason| self.malformed(name, &reason))?;
         Ok(weight)
     }
 
-    fn zero_points(&self, shape: &[usize], scheme: WeightScheme) -> Vec<i8> {
-        let Some(stored) = self.parts.get(&Part::ZeroPoint) else { return Vec::new() };
+    fn zero_points(&self, shape: &[usize], scheme: WeightScheme) -> Result<Vec<i8>> {
+        let Some(stored) = self.parts.get(&Part::ZeroPoint) else { return Ok(Vec::new()) };
+        let bytes = stored.bytes()?;
         if stored.dtype() == Dtype::I8 {
-            return signed_bytes(stored.bytes());
+            return Ok(signed_bytes(&bytes));
         }
         let outputs = shape.first().copied().unwrap_or(0);
-        let columns = transposed(&integers(stored.bytes()), stored.shape().last().copied().unwrap_or(1));
-        transposed(&unpack(&columns, outputs, scheme.bits), outputs)
+        let columns = transposed(&integers(&bytes), stored.shape().last().copied().unwrap_or(1));
+        Ok(transposed(&unpack(&columns, outputs, scheme.bits), outputs))
     }
 
     fn activation(&self, name: &str) -> Result<ActivationScheme> {
-        let scale = floats(self.part(name, Part::InputScale)?.bytes()).first().copied().unwrap_or(0.0);
-        let zero_point = self.part(name, Part::InputZeroPoint)?.bytes().first().copied().unwrap_or(0);
+        let scale = floats(&self.part(name, Part::InputScale)?.bytes()?).first().copied().unwrap_or(0.0);
+        let zero_point = self.part(name, Part::InputZeroPoint)?.bytes()?.first().copied().unwrap_or(0);
         if !(scale.is_finite() && scale > 0.0) {
             return Err(self.malformed(name, &format!("the scale of its input is `{scale}`")));
         }
@@ -186,7 +187,7 @@ impl Entry {
     /// Writes the bytes of one of its parts.
     pub(super) fn write(&self, stored: &Stored, out: &mut dyn Write) -> Result<std::io::Result<()>> {
         Ok(match self {
-            Entry::File(weight) => out.write_all(weight.part(&stored.weight, stored.part)?.bytes()),
+            Entry::File(weight) => out.write_all(&weight.part(&stored.weight, stored.part)?.bytes()?),
             Entry::Memory(Weight::Dense { tensor, .. }) => out.write_all(&bytes(tensor)?),
             Entry::Memory(Weight::Quantized(weight)) => out.write_all(&part_bytes(weight, stored)),
         })

@@ -132,7 +132,7 @@ fn restore(directory: &Path, mut inputs: Inputs, tensors: &mut Tensors) -> Resul
     inputs.restore(&mut |name, shape| {
         let tensor = tensors.remove(name).ok_or_else(|| ModelError::MissingTensor { name: name.to_owned() })?;
         match (tensor.dtype(), tensor.shape()) {
-            (safetensors::Dtype::F32, found) if found == shape => Ok(floats(tensor.bytes())),
+            (safetensors::Dtype::F32, found) if found == shape => Ok(floats(&tensor.bytes()?)),
             (dtype, found) => {
                 let reason =
                     format!("tensor `{name}` has type `{dtype}` and shape {found:?}, expected `F32` and {shape:?}");
@@ -191,13 +191,14 @@ fn float_shape(weight: &str, packed: &FileTensor, tensors: &Tensors) -> Result<V
     let name = format!("{weight}_shape");
     let tensor = tensors.get(&name).ok_or_else(|| format!("tensor `{name}` is missing"))?;
     let wrong = || format!("tensor `{name}` does not hold the shape of a weight");
-    if tensor.dtype() != safetensors::Dtype::I64 || tensor.bytes().len() > 8 * 8 {
+    let bytes = tensor.bytes().map_err(|error| error.to_string())?;
+    if tensor.dtype() != safetensors::Dtype::I64 || bytes.len() > 8 * 8 {
         return Err(wrong());
     }
-    let lengths = tensor.bytes().as_chunks().0.iter().map(|&chunk| usize::try_from(i64::from_le_bytes(chunk)));
+    let lengths = bytes.as_chunks().0.iter().map(|&chunk| usize::try_from(i64::from_le_bytes(chunk)));
     let shape = lengths.collect::<Result<Vec<usize>, _>>().map_err(|_| wrong())?;
     // The packed integers lie in the file, so the shape may not stand for many more of them.
-    let most = packed.bytes().len().saturating_mul(4);
+    let most = packed.bytes().map_err(|error| error.to_string())?.len().saturating_mul(4);
     let numbers = shape.iter().try_fold(1_usize, |product, &length| product.checked_mul(length));
     if shape.len() < 2 || numbers.is_none_or(|numbers| numbers > most) { Err(wrong()) } else { Ok(shape) }
 }

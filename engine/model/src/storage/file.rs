@@ -1,6 +1,8 @@
 //! Memory-mapped weight files: opening reads the header, and a tensor's pages are read when it is touched.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,9 +16,47 @@ use crate::error::{ModelError, Result};
 
 /// A mapped file.
 #[derive(Debug)]
-struct Mapped {
+pub(crate) struct Mapped {
     path: PathBuf,
     map: Mmap,
+}
+
+impl Mapped {
+    /// Maps a file. Nothing is read yet.
+    ///
+    /// # Errors
+    /// When it cannot be opened, or is no regular file.
+    pub(crate) fn open(path: &Path, format: &'static str) -> Result<Arc<Self>> {
+        let unreadable = |source| ModelError::Io { action: "read", path: path.to_owned(), source };
+        let file = File::open(path).map_err(unreadable)?;
+        if !file.metadata().map_err(unreadable)?.is_file() {
+            let reason = "it is not a regular file".to_owned();
+            return Err(ModelError::Malformed { path: path.to_owned(), format, reason });
+        }
+        Ok(Arc::new(Self { path: path.to_owned(), map: map(&file).map_err(unreadable)? }))
+    }
+
+    /// Its bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.map
+    }
+
+    /// Its path.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Makes numbers of bytes that are not simply little-endian numbers in row-major order.
+pub(crate) trait Decoder: fmt::Debug + Send + Sync {
+    /// The numbers, little-endian and row-major, of a tensor's bytes in the file.
+    ///
+    /// # Errors
+    /// Says what is wrong with the bytes.
+    fn decode(&self, stored: &[u8]) -> Result<Vec<u8>, String>;
+
+    /// The type in the file, where it is none that safetensors has: `Q4_1`.
+    fn stored_type(&self) -> Option<String>;
 }
 
 /// A tensor in a mapped file.
@@ -24,12 +64,23 @@ struct Mapped {
 pub(crate) struct FileTensor {
     file: Arc<Mapped>,
     place: Place,
+    decoder: Option<Arc<dyn Decoder>>,
 }
 
 impl FileTensor {
+    /// A tensor whose bytes in the file are its numbers, unless a decoder makes them.
+    pub(crate) fn new(file: &Arc<Mapped>, place: Place, decoder: Option<Arc<dyn Decoder>>) -> Self {
+        Self { file: Arc::clone(file), place, decoder }
+    }
+
     /// Number type.
     pub(crate) fn dtype(&self) -> Dtype {
         self.place.dtype
+    }
+
+    /// The type in the file, where it is none that safetensors has.
+    pub(crate) fn stored_type(&self) -> Option<String> {
+        self.decoder.as_ref().and_then(|decoder| decoder.stored_type())
     }
 
     /// Shape.
@@ -39,18 +90,24 @@ impl FileTensor {
 
     /// The file it lies in.
     pub(crate) fn path(&self) -> &Path {
-        &self.file.path
+        self.file.path()
     }
 
-    /// Its bytes, little-endian, row-major.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        self.file.map.get(self.place.bytes.clone()).unwrap_or_default()
+    /// Its numbers as bytes, little-endian, row-major.
+    ///
+    /// # Errors
+    /// When the bytes in the file stand for no numbers.
+    pub(crate) fn bytes(&self) -> Result<Cow<'_, [u8]>> {
+        let stored = self.file.bytes().get(self.place.bytes.clone()).unwrap_or_default();
+        let Some(decoder) = &self.decoder else { return Ok(Cow::Borrowed(stored)) };
+        let malformed = |reason| ModelError::Malformed { path: self.path().to_owned(), format: "model", reason };
+        decoder.decode(stored).map(Cow::Owned).map_err(malformed)
     }
 
     /// A copy of its numbers in memory.
     ///
     /// # Errors
-    /// When candle has no such number type.
+    /// When candle has no such number type, or the bytes in the file stand for no numbers.
     pub(crate) fn tensor(&self, name: &str) -> Result<Tensor> {
         let dtype = DType::try_from(self.place.dtype).map_err(|_| {
             ModelError::Unsupported(format!(
@@ -58,12 +115,17 @@ impl FileTensor {
                 self.place.dtype
             ))
         })?;
-        Ok(Tensor::from_raw_buffer(self.bytes(), dtype, self.shape(), &Device::Cpu)?)
+        Ok(Tensor::from_raw_buffer(&self.bytes()?, dtype, self.shape(), &Device::Cpu)?)
     }
 
-    /// Whether both are the same bytes of the same mapped file.
+    /// Whether both are the same bytes of the same mapped file, read in the same way.
     pub(crate) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.file, &other.file) && self.place == other.place
+        let decoders = match (&self.decoder, &other.decoder) {
+            (None, None) => true,
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        };
+        Arc::ptr_eq(&self.file, &other.file) && self.place == other.place && decoders
     }
 }
 
@@ -72,15 +134,10 @@ impl FileTensor {
 /// # Errors
 /// When it cannot be read, or is not what its header says.
 pub(crate) fn open_weights(path: &Path) -> Result<BTreeMap<String, FileTensor>> {
-    let unreadable = |source| ModelError::Io { action: "read", path: path.to_owned(), source };
-    let file = File::open(path).map_err(unreadable)?;
-    if !file.metadata().map_err(unreadable)?.is_file() {
-        return Err(malformed(path, "it is not a regular file".to_owned()));
-    }
-    let mapped = map(&file).map_err(unreadable)?;
-    let places = header::parse(&mapped).map_err(|reason| malformed(path, reason))?;
-    let file = Arc::new(Mapped { path: path.to_owned(), map: mapped });
-    Ok(places.into_iter().map(|(name, place)| (name, FileTensor { file: Arc::clone(&file), place })).collect())
+    let file = Mapped::open(path, "safetensors")?;
+    let malformed = |reason| ModelError::Malformed { path: path.to_owned(), format: "safetensors", reason };
+    let places = header::parse(file.bytes()).map_err(malformed)?;
+    Ok(places.into_iter().map(|(name, place)| (name, FileTensor::new(&file, place, None))).collect())
 }
 
 #[allow(unsafe_code, reason = "a memory map is the only way to open a large file without reading it")]
@@ -88,8 +145,4 @@ fn map(file: &File) -> std::io::Result<Mmap> {
     // SAFETY: The map is read-only and private to this process. Weight files are replaced by rename, never changed in
     // place, by this program; bytes are only ever read as plain numbers, so any content is a valid value.
     unsafe { Mmap::map(file) }
-}
-
-fn malformed(path: &Path, reason: String) -> ModelError {
-    ModelError::Malformed { path: path.to_owned(), format: "safetensors", reason }
 }
