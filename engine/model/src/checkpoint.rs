@@ -3,6 +3,7 @@
 
 mod digest;
 mod entry;
+mod gguf;
 mod open;
 mod paring;
 mod save;
@@ -44,6 +45,10 @@ struct Carried {
     config_text: Option<Vec<u8>>,
     /// Other files: path in the directory, and where each lies now.
     files: BTreeMap<PathBuf, PathBuf>,
+    /// Files that were made from the model's one file: path in the directory, and content.
+    made: BTreeMap<PathBuf, Arc<[u8]>>,
+    /// Why none of them is a tokenizer, where that is known.
+    no_tokenizer: Option<String>,
 }
 
 /// One weight.
@@ -61,8 +66,11 @@ pub enum Weight {
 }
 
 impl Checkpoint {
-    /// Opens a directory (config.json, model.safetensors or a sharded index, paring.json) or a single `.safetensors`
-    /// file. Reads headers only; weights are memory-mapped, and read when they are touched.
+    /// Opens a directory (config.json, model.safetensors or a sharded index, paring.json; or one GGUF file), a single
+    /// safetensors file or a GGUF file. Reads headers only; weights are memory-mapped, and read when they are touched.
+    ///
+    /// A GGUF file has the settings, names and tokenizer of a Hugging Face directory once it is open, if its
+    /// architecture is known; its weights are dequantized when they are touched.
     ///
     /// A directory that others wrote is read by its `model_type` where Paring has that family. One of another family
     /// opens as tensors without configuration; its config.json is carried through. Hidden files are not carried.
@@ -171,11 +179,22 @@ impl Checkpoint {
     /// # Errors
     /// When the model's directory has none, or it cannot be read.
     pub fn tokenizer(&self) -> Result<Tokenizer> {
-        let missing =
-            || ModelError::Unsupported(format!("the model has no tokenizer: its directory holds no `{TOKENIZER}`"));
+        let missing = || {
+            let told = self.carried.no_tokenizer.clone();
+            let reason = told.unwrap_or_else(|| format!("its directory holds no `{TOKENIZER}`"));
+            ModelError::Unsupported(format!("the model has no tokenizer: {reason}"))
+        };
+        if let Some(text) = self.carried.made.get(Path::new(TOKENIZER)) {
+            return Tokenizer::new(text, Path::new(TOKENIZER));
+        }
         let path = self.carried.files.get(Path::new(TOKENIZER)).ok_or_else(missing)?;
         let unreadable = |source| ModelError::Io { action: "read", path: path.clone(), source };
         Tokenizer::new(&std::fs::read(path).map_err(unreadable)?, path)
+    }
+
+    /// The type that a weight has in the file it was opened from, where that is one that only GGUF files have: `Q4_1`.
+    pub fn stored_type(&self, name: &str) -> Option<String> {
+        self.weights.get(name).and_then(Entry::stored_type)
     }
 
     /// Names of all weights, sorted.
@@ -185,7 +204,7 @@ impl Checkpoint {
 
     /// Paths, within the model's directory, of the files that are carried through unchanged.
     pub fn carried_files(&self) -> impl Iterator<Item = &Path> {
-        self.carried.files.keys().map(PathBuf::as_path)
+        self.carried.files.keys().chain(self.carried.made.keys()).map(PathBuf::as_path)
     }
 
     /// The weight of that name, read now if it was not.

@@ -40,6 +40,7 @@ pub mod error;
 pub mod families;
 mod gelu;
 pub mod generation;
+mod gguf;
 pub mod inputs;
 pub mod int8;
 pub mod network;

@@ -9,10 +9,11 @@ mod text;
 mod write;
 
 pub(crate) use carried::carried;
-pub(crate) use file::{FileTensor, open_weights};
+pub(crate) use file::{Decoder, FileTensor, Mapped, open_weights};
+pub(crate) use header::Place;
 pub(crate) use layout::{Part, Stored, file_size, header, layout, parts, weight_bytes, weight_of_packed};
 pub(crate) use shards::open_shards;
-pub(crate) use text::{read_json, read_object};
+pub(crate) use text::{read_json, read_object, read_start};
 pub(crate) use write::{sync_directory, write_whole};
 
 /// Settings: family, sizes, quantization.

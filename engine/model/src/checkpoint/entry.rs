@@ -148,6 +148,14 @@ impl Entry {
         }
     }
 
+    /// The type in its file, where safetensors files have none such.
+    pub(super) fn stored_type(&self) -> Option<String> {
+        match self {
+            Entry::File(weight) => weight.parts.get(&Part::Dense).and_then(FileTensor::stored_type),
+            Entry::Memory(_) => None,
+        }
+    }
+
     /// Whether its zeros are a mask.
     pub(super) fn is_masked(&self) -> bool {
         match self {

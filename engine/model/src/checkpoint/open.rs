@@ -13,12 +13,13 @@ use crate::config::Config;
 use crate::error::{ModelError, Result};
 use crate::families::bert::projection_directories;
 use crate::families::pretrained;
+use crate::gguf::is_gguf;
 use crate::inputs::Inputs;
 use crate::outline::WeightOutline;
 use crate::outputs::Outputs;
 use crate::quantized::config::{Quantization, is_plain};
 use crate::storage::{
-    CONFIG, FileTensor, INDEX, PARING, WEIGHTS, carried, open_shards, open_weights, read_json, read_object,
+    CONFIG, FileTensor, INDEX, PARING, WEIGHTS, carried, open_shards, open_weights, read_json, read_object, read_start,
     weight_of_packed,
 };
 
@@ -29,7 +30,13 @@ type Weights = BTreeMap<String, Entry>;
 pub(super) fn open(path: &Path) -> Result<Checkpoint> {
     let found = path.metadata().map_err(|source| ModelError::Io { action: "open", path: path.to_owned(), source })?;
     if found.is_dir() {
-        return open_directory(path);
+        return match only_gguf(path)? {
+            Some(file) => super::gguf::open(&path.join(&file), carried(path, &|name| name == file)?),
+            None => open_directory(path),
+        };
+    }
+    if is_gguf(&read_start(path, 8)?) {
+        return super::gguf::open(path, BTreeMap::new());
     }
     let dense = |(name, tensor)| (name, Entry::File(FileWeight::dense(tensor)));
     let weights = open_weights(path)?.into_iter().map(dense).collect();
@@ -60,10 +67,32 @@ fn open_directory(directory: &Path) -> Result<Checkpoint> {
     let foreign = own.is_none();
     let config = if pretrained { pretrained_config(directory, &map, &weights, &files)? } else { own };
     let settings = keys_of_others(&map, config.as_ref())?;
-    let carried = Carried { settings, config_text: text.filter(|_| foreign), files };
+    let carried = Carried { settings, config_text: text.filter(|_| foreign), files, ..Carried::default() };
     let model = Checkpoint { config, inputs, outputs, weights, carried: Arc::new(carried) };
     check_ends(&model).map_err(|reason| malformed(&directory.join(PARING), PARING, reason))?;
     Ok(model)
+}
+
+/// The name of a directory's one GGUF file, where the directory has no other weights.
+fn only_gguf(directory: &Path) -> Result<Option<String>> {
+    if directory.join(WEIGHTS).exists() || directory.join(INDEX).exists() {
+        return Ok(None);
+    }
+    let unreadable = |source| ModelError::Io { action: "read", path: directory.to_owned(), source };
+    let mut found = Vec::new();
+    for entry in directory.read_dir().map_err(unreadable)? {
+        let name = entry.map_err(unreadable)?.file_name();
+        found.extend(name.to_str().filter(|name| name.ends_with(".gguf")).map(str::to_owned));
+    }
+    found.sort();
+    match found.as_slice() {
+        [] => Ok(None),
+        [only] => Ok(Some(only.clone())),
+        [one, other, ..] => {
+            let reason = format!("it holds several GGUF files, `{one}` and `{other}` among them: name one of them");
+            Err(malformed(directory, "model", reason))
+        }
+    }
 }
 
 /// The tensors of a directory, and the names of the files they lie in beside the usual one.

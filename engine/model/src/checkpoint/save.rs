@@ -15,6 +15,7 @@ use crate::storage::{CONFIG, PARING, Part, WEIGHTS, header, layout, sync_directo
 pub(super) fn save(model: &Checkpoint, directory: &Path) -> Result<()> {
     create(directory)?;
     carry(model, directory)?;
+    write_made(model, directory)?;
     write_projections(model, directory)?;
     write_whole(directory, WEIGHTS, &mut |out| write_weights(model, &directory.join(WEIGHTS), out))?;
     if let Some(text) = config_text(model)? {
@@ -87,6 +88,14 @@ fn carry(model: &Checkpoint, directory: &Path) -> Result<()> {
             std::io::copy(&mut file, &mut out).map_err(unreadable)?;
             Ok(())
         })?;
+    }
+    Ok(())
+}
+
+/// Writes the files that were made of the model's one file.
+fn write_made(model: &Checkpoint, directory: &Path) -> Result<()> {
+    for (name, text) in &model.carried.made {
+        write_text(directory, &name.to_string_lossy(), text)?;
     }
     Ok(())
 }

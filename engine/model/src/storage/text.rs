@@ -12,6 +12,17 @@ use crate::error::{ModelError, Result};
 /// A larger JSON file is refused.
 const LARGEST: u64 = 32 << 20;
 
+/// The first bytes of a file, at most `count`.
+///
+/// # Errors
+/// When it cannot be read.
+pub(crate) fn read_start(path: &Path, count: u64) -> Result<Vec<u8>> {
+    let unreadable = |source| ModelError::Io { action: "read", path: path.to_owned(), source };
+    let mut start = Vec::new();
+    File::open(path).map_err(unreadable)?.take(count).read_to_end(&mut start).map_err(unreadable)?;
+    Ok(start)
+}
+
 /// The bytes of a small file; `None` when there is none.
 fn read_small(path: &Path, format: &'static str) -> Result<Option<Vec<u8>>> {
     let unreadable = |source| ModelError::Io { action: "read", path: path.to_owned(), source };

@@ -71,7 +71,7 @@ impl Rope {
     }
 
     /// The angle between neighbours, in f32 as the models were trained.
-    fn frequency(&self, pair: usize, width: usize) -> f32 {
+    pub(crate) fn frequency(&self, pair: usize, width: usize) -> f32 {
         let frequency = (self.theta as f32).powf((2 * pair) as f32 / width as f32).recip();
         match self.scaling {
             Scaling::None => frequency,
