@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub struct DataSpec {
     /// The rows that are split; or, where `test` is a file of its own, the rows for everything but the test.
     pub train: FileSpec,
-    /// A separate file of test rows.
+    /// A separate file of test rows. The share that `split` gives to the test then goes to training.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test: Option<FileSpec>,
     /// How rows are divided.
@@ -91,6 +91,19 @@ pub struct FileSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1), extend("examples" = [1000]))]
     pub rows: Option<usize>,
+}
+
+impl DataSpec {
+    /// How the rows of `train` are divided: as `split` says, but nothing is left for the test where that has a file of
+    /// its own.
+    pub fn division(&self) -> SplitSpec {
+        match (&self.test, self.split.train, self.split.test) {
+            (Some(_), Some(train), Some(test)) => {
+                SplitSpec { train: Some(train + test), test: Some(0.0), ..self.split.clone() }
+            }
+            _ => self.split.clone(),
+        }
+    }
 }
 
 /// How rows are divided: fractions, or k folds. When any fraction is given the others are 0, and `train` is the rest.
@@ -198,4 +211,23 @@ pub enum Scale {
     MinMax,
     /// As they are.
     None,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::DataSpec;
+
+    fn division(text: &str) -> [Option<f64>; 4] {
+        let split = serde_yaml::from_str::<DataSpec>(text).unwrap().division();
+        [split.train, split.validate, split.calibrate, split.test]
+    }
+
+    #[test]
+    fn a_test_file_leaves_all_other_rows_to_the_other_parts() {
+        let file = "train: { path: a.csv }\ntest: { path: b.csv }\n";
+        assert_eq!(division(file), [0.8, 0.1, 0.1, 0.0].map(Some));
+        assert_eq!(division(&format!("{file}split: {{ train: 0.5, test: 0.25 }}")), [0.75, 0.0, 0.0, 0.0].map(Some));
+        assert_eq!(division(&format!("{file}split: {{ folds: 5 }}")), [None; 4]);
+        assert_eq!(division("train: { path: a.csv }"), [0.6, 0.1, 0.1, 0.2].map(Some));
+    }
 }

@@ -51,7 +51,7 @@ pub fn load_data(loaded: &Loaded, places: &Places) -> Result<Option<ProjectData>
     let mut notes = Vec::new();
     let kept = kept_rows(&main, &options, &mut notes).map_err(wrong)?;
     let labels = row_classes(&main, &options, loaded.recipe.task).map_err(wrong)?;
-    let plan = split_plan(&spec.split, labels.is_some());
+    let plan = split_plan(&spec.division(), labels.is_some());
     let chosen: Option<Vec<u32>> = labels.map(|all| kept.iter().map(|&row| all[row]).collect());
     let parts = split(kept.len(), chosen.as_deref(), &plan, loaded.recipe.seed);
     let parts = parts.map_err(|error| wrong(error.with_class_names(&class_names(&main, &options))))?.of(&kept);

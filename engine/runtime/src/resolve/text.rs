@@ -149,7 +149,7 @@ fn continuation(
     let tokenizer = model.tokenizer().map_err(|error| problems::of_model(loaded, &error))?;
     let encode = |text: &str| tokenizer.encode(text).map_err(DataError::from);
     let column = spec.train.text.as_deref().unwrap_or(TEXT);
-    let split = &spec.split;
+    let split = spec.division();
     let shares = [split.train, split.validate, split.calibrate, split.test].map(|share| share.unwrap_or(0.0));
     let (main, test) = (data.dataset.clone(), data.test.clone());
     let (dataset, parts) = window_rows(&main, test.as_ref(), column, shares, size, &encode).map_err(wrong)?;
