@@ -46,6 +46,7 @@ pub mod int8;
 pub mod network;
 pub mod outline;
 pub mod outputs;
+mod pickle;
 pub mod quantized;
 pub mod rows;
 pub mod sites;

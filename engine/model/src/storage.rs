@@ -4,6 +4,7 @@ mod carried;
 mod file;
 mod header;
 mod layout;
+mod reader;
 mod shards;
 mod text;
 mod write;
@@ -12,7 +13,8 @@ pub(crate) use carried::carried;
 pub(crate) use file::{Decoder, FileTensor, Mapped, open_weights};
 pub(crate) use header::Place;
 pub(crate) use layout::{Part, Stored, file_size, header, layout, parts, weight_bytes, weight_of_packed};
-pub(crate) use shards::open_shards;
+pub(crate) use reader::Reader;
+pub(crate) use shards::{Open, open_shards};
 pub(crate) use text::{read_json, read_object, read_start};
 pub(crate) use write::{sync_directory, write_whole};
 
@@ -24,3 +26,7 @@ pub(crate) const PARING: &str = "paring.json";
 pub(crate) const WEIGHTS: &str = "model.safetensors";
 /// Where weights lie that are spread over several files.
 pub(crate) const INDEX: &str = "model.safetensors.index.json";
+/// Weights that `torch.save` wrote.
+pub(crate) const PICKLED: &str = "pytorch_model.bin";
+/// Where such weights lie that are spread over several files.
+pub(crate) const PICKLED_INDEX: &str = "pytorch_model.bin.index.json";

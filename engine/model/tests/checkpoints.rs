@@ -343,9 +343,11 @@ fn quantized_tensors_that_lie_are_refused() {
 }
 
 #[test]
-fn neither_weights_nor_index_is_no_model() {
+fn a_directory_without_weights_is_no_model() {
     let message = refused(|directory| fs::remove_file(directory.join("model.safetensors")).unwrap());
-    assert!(message.ends_with("it holds neither `model.safetensors` nor `model.safetensors.index.json`"), "{message}");
+    let expected = "it holds none of `model.safetensors`, `model.safetensors.index.json`, `pytorch_model.bin`, \
+                    `pytorch_model.bin.index.json`, and no GGUF file";
+    assert!(message.ends_with(expected), "{message}");
 }
 
 #[cfg(unix)]

@@ -40,8 +40,8 @@ pub(crate) struct RecipeShape {
     task: Task,
     /// The rows that train, calibrate and measure the model.
     data: Option<DataSpec>,
-    /// What every stage is measured by, before and after. When not given: `accuracy` or `rmse` by the task, `size`,
-    /// and whatever a gate names.
+    /// What every stage is measured by, before and after. When not given: `accuracy` or `rmse` by the task where `data`
+    /// is given, `size`, and whatever a gate names.
     #[schemars(extend("examples" = [["accuracy", "size", "latency"]], "uniqueItems" = true))]
     measure: Option<Vec<Measure>>,
     /// What happens to the model, in order. A stage has exactly one pass.

@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use serde::de::{DeserializeOwned, Error as _};
 use serde_json::{Error, Value};
 
-use super::{Export, Gate, ModelSource, Recipe, Stage, Task};
+use super::{DataSpec, Export, Gate, ModelSource, Recipe, Stage, Task};
 
 /// What a stage may have besides its pass.
 pub(crate) const STAGE_KEYS: [&str; 5] = ["id", "targets", "ignore", "require", "stages"];
@@ -18,11 +18,12 @@ impl Recipe {
     /// When it does not fit after all.
     pub(crate) fn from_json(value: &Value) -> Result<Self, Error> {
         let task: Task = field(value, "task")?;
+        let data: Option<DataSpec> = field_or_default(value, "data")?;
         let require = field_or_default(value, "require")?;
         let stages = stages_from_json(&field_or_default::<Vec<Value>>(value, "stages")?, "/stages")?;
         let measure = match value.get("measure") {
             Some(given) => serde_json::from_value(given.clone())?,
-            None => default_measures(task, &require, &stages),
+            None => default_measures(task, data.is_some(), &require, &stages),
         };
         Ok(Self {
             paring: field(value, "paring")?,
@@ -31,7 +32,7 @@ impl Recipe {
             seed: field_or_default(value, "seed")?,
             model: model(value.get("model").unwrap_or(&Value::Null))?,
             task,
-            data: field_or_default(value, "data")?,
+            data,
             measure,
             stages,
             require,
@@ -88,11 +89,12 @@ impl Ids {
     }
 }
 
-fn default_measures(task: Task, require: &IndexMap<String, Gate>, stages: &[Stage]) -> Vec<String> {
+/// Size; what the answers are worth, where there are rows to tell it; and what gates ask for.
+fn default_measures(task: Task, rows: bool, require: &IndexMap<String, Gate>, stages: &[Stage]) -> Vec<String> {
     let quality = match task {
-        Task::Classify => Some("accuracy"),
-        Task::Regress => Some("rmse"),
-        Task::Embed | Task::Generate => None,
+        Task::Classify if rows => Some("accuracy"),
+        Task::Regress if rows => Some("rmse"),
+        _ => None,
     };
     let gates = stages.iter().flat_map(|stage| stage.require.keys()).chain(require.keys());
     let mut measures: Vec<String> = quality.into_iter().chain(["size"]).map(str::to_owned).collect();

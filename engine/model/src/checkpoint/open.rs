@@ -17,11 +17,29 @@ use crate::gguf::is_gguf;
 use crate::inputs::Inputs;
 use crate::outline::WeightOutline;
 use crate::outputs::Outputs;
+use crate::pickle::{self, is_pickle};
 use crate::quantized::config::{Quantization, is_plain};
 use crate::storage::{
-    CONFIG, FileTensor, INDEX, PARING, WEIGHTS, carried, open_shards, open_weights, read_json, read_object, read_start,
-    weight_of_packed,
+    CONFIG, FileTensor, INDEX, Open, PARING, PICKLED, PICKLED_INDEX, WEIGHTS, carried, open_shards, open_weights,
+    read_json, read_object, read_start, weight_of_packed,
 };
+
+/// Files and directories of a model's weights, in Paring's form and in those that others convert to. They are never
+/// carried along: they would be the weights before the first stage.
+const WEIGHT_FILES: [&str; 12] = [
+    WEIGHTS,
+    INDEX,
+    PICKLED,
+    PICKLED_INDEX,
+    "tf_model.h5",
+    "flax_model.msgpack",
+    "rust_model.ot",
+    "model.onnx",
+    "onnx",
+    "openvino",
+    "coreml",
+    "original",
+];
 
 type Tensors = BTreeMap<String, FileTensor>;
 type Weights = BTreeMap<String, Entry>;
@@ -35,17 +53,21 @@ pub(super) fn open(path: &Path) -> Result<Checkpoint> {
             None => open_directory(path),
         };
     }
-    if is_gguf(&read_start(path, 8)?) {
+    let start = read_start(path, 16)?;
+    if is_gguf(&start) {
         return super::gguf::open(path, BTreeMap::new());
     }
+    let tensors = if is_pickle(&start) { pickle::open(path)? } else { open_weights(path)? };
     let dense = |(name, tensor)| (name, Entry::File(FileWeight::dense(tensor)));
-    let weights = open_weights(path)?.into_iter().map(dense).collect();
+    let weights = tensors.into_iter().map(dense).collect();
     Ok(Checkpoint { config: None, inputs: None, outputs: None, weights, carried: Arc::default() })
 }
 
 fn open_directory(directory: &Path) -> Result<Checkpoint> {
     let (mut tensors, shards) = open_tensors(directory)?;
-    let own = |name: &str| [CONFIG, PARING, WEIGHTS, INDEX].contains(&name) || shards.iter().any(|shard| shard == name);
+    let own = |name: &str| {
+        [CONFIG, PARING].contains(&name) || WEIGHT_FILES.contains(&name) || shards.iter().any(|shard| shard == name)
+    };
     let files = carried(directory, &own)?;
     let (map, text) = read_object(&directory.join(CONFIG), CONFIG)?.unzip();
     let map = map.unwrap_or_default();
@@ -75,7 +97,7 @@ fn open_directory(directory: &Path) -> Result<Checkpoint> {
 
 /// The name of a directory's one GGUF file, where the directory has no other weights.
 fn only_gguf(directory: &Path) -> Result<Option<String>> {
-    if directory.join(WEIGHTS).exists() || directory.join(INDEX).exists() {
+    if [WEIGHTS, INDEX, PICKLED, PICKLED_INDEX].iter().any(|name| directory.join(name).exists()) {
         return Ok(None);
     }
     let unreadable = |source| ModelError::Io { action: "read", path: directory.to_owned(), source };
@@ -95,16 +117,20 @@ fn only_gguf(directory: &Path) -> Result<Option<String>> {
     }
 }
 
-/// The tensors of a directory, and the names of the files they lie in beside the usual one.
+/// The tensors of a directory, and the names of the files they lie in beside the usual ones.
 fn open_tensors(directory: &Path) -> Result<(Tensors, Vec<String>)> {
-    let single = directory.join(WEIGHTS);
-    if single.exists() {
-        return Ok((open_weights(&single)?, Vec::new()));
+    let forms: [(&str, &str, Open); 2] = [(WEIGHTS, INDEX, open_weights), (PICKLED, PICKLED_INDEX, pickle::open)];
+    for (single, index, open) in forms {
+        let single = directory.join(single);
+        if single.exists() {
+            return Ok((open(&single)?, Vec::new()));
+        }
+        if let Some((tensors, shards)) = open_shards(&directory.join(index), open)? {
+            return Ok((tensors, shards.into_iter().collect()));
+        }
     }
-    match open_shards(&directory.join(INDEX))? {
-        Some((tensors, shards)) => Ok((tensors, shards.into_iter().collect())),
-        None => Err(malformed(directory, "model", format!("it holds neither `{WEIGHTS}` nor `{INDEX}`"))),
-    }
+    let reason = format!("it holds none of `{WEIGHTS}`, `{INDEX}`, `{PICKLED}`, `{PICKLED_INDEX}`, and no GGUF file");
+    Err(malformed(directory, "model", reason))
 }
 
 fn read_paring(path: &Path) -> Result<Option<Paring>> {
@@ -147,8 +173,13 @@ fn open_projections(files: &BTreeMap<PathBuf, PathBuf>, tensors: &mut Tensors) -
     let Some(modules) = files.get(Path::new("modules.json")) else { return Ok(()) };
     let list: Option<Value> = read_json(modules, "JSON")?;
     for name in list.iter().flat_map(projection_directories) {
-        let Some(path) = files.get(&Path::new(&name).join(WEIGHTS)) else { continue };
-        for (part, tensor) in open_weights(path)? {
+        let file = |own| files.get(&Path::new(&name).join(own));
+        let found = match (file(WEIGHTS), file(PICKLED)) {
+            (Some(path), _) => open_weights(path)?,
+            (None, Some(path)) => pickle::open(path)?,
+            (None, None) => continue,
+        };
+        for (part, tensor) in found {
             tensors.entry(format!("{name}.{part}")).or_insert(tensor);
         }
     }

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::types::Type;
-use super::value::{Reader, Value};
+use super::value::Value;
+use crate::storage::Reader;
 
 /// How a file begins.
 pub(super) const MAGIC: &[u8; 4] = b"GGUF";

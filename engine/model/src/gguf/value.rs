@@ -1,5 +1,7 @@
 //! Values of a GGUF file's metadata.
 
+use crate::storage::Reader;
+
 /// Deeper lists of lists are refused.
 const DEEPEST: usize = 8;
 
@@ -78,45 +80,7 @@ impl<'a> List<'a> {
     }
 }
 
-/// Reads numbers and texts one after the other.
-#[derive(Debug, Clone)]
-pub(super) struct Reader<'a> {
-    file: &'a [u8],
-    position: usize,
-}
-
 impl<'a> Reader<'a> {
-    pub(super) fn new(file: &'a [u8]) -> Self {
-        Self { file, position: 0 }
-    }
-
-    pub(super) fn position(&self) -> usize {
-        self.position
-    }
-
-    /// The next `count` bytes.
-    pub(super) fn take(&mut self, count: u64) -> Result<&'a [u8], String> {
-        let rest = self.file.get(self.position..).unwrap_or_default();
-        let taken = usize::try_from(count).ok().and_then(|count| rest.get(..count));
-        let taken = taken.ok_or_else(|| format!("{count} bytes are expected here, but only {} follow", rest.len()))?;
-        self.position += taken.len();
-        Ok(taken)
-    }
-
-    fn number<const N: usize>(&mut self) -> Result<[u8; N], String> {
-        let mut number = [0; N];
-        number.copy_from_slice(self.take(N as u64)?);
-        Ok(number)
-    }
-
-    pub(super) fn u32(&mut self) -> Result<u32, String> {
-        self.number().map(u32::from_le_bytes)
-    }
-
-    pub(super) fn u64(&mut self) -> Result<u64, String> {
-        self.number().map(u64::from_le_bytes)
-    }
-
     fn bytes(&mut self) -> Result<&'a [u8], String> {
         let length = self.u64()?;
         self.take(length)
@@ -135,14 +99,14 @@ impl<'a> Reader<'a> {
 
     fn value_of(&mut self, kind: u32, depth: usize) -> Result<Value<'a>, String> {
         Ok(match kind {
-            0 => Value::Unsigned(self.number::<1>()?[0].into()),
+            0 => Value::Unsigned(self.u8()?.into()),
             1 => Value::Signed(i8::from_le_bytes(self.number()?).into()),
-            2 => Value::Unsigned(u16::from_le_bytes(self.number()?).into()),
+            2 => Value::Unsigned(self.u16()?.into()),
             3 => Value::Signed(i16::from_le_bytes(self.number()?).into()),
             4 => Value::Unsigned(self.u32()?.into()),
-            5 => Value::Signed(i32::from_le_bytes(self.number()?).into()),
+            5 => Value::Signed(self.i32()?.into()),
             6 => Value::Float(f32::from_le_bytes(self.number()?).into()),
-            7 => Value::Bool(self.number::<1>()? != [0]),
+            7 => Value::Bool(self.u8()? != 0),
             8 => Value::Text(self.bytes()?),
             9 => Value::List(self.list(depth)?),
             10 => Value::Unsigned(self.u64()?),
@@ -158,7 +122,7 @@ impl<'a> Reader<'a> {
             return Err(format!("lists lie in lists more than {DEEPEST} deep"));
         }
         let (kind, count) = (self.u32()?, self.u64()?);
-        let start = self.position;
+        let start = self.position();
         match width(kind) {
             Some(width) => {
                 let bytes = count.checked_mul(width).ok_or_else(|| format!("a list claims {count} values"))?;
@@ -170,7 +134,7 @@ impl<'a> Reader<'a> {
                 }
             }
         }
-        Ok(List { kind, count, bytes: self.file.get(start..self.position).unwrap_or_default() })
+        Ok(List { kind, count, bytes: self.since(start) })
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Component, Path};
 
 use serde::Deserialize;
 
-use super::file::{FileTensor, open_weights};
+use super::file::FileTensor;
 use super::text::read_json;
 use crate::error::{ModelError, Result};
 
@@ -17,11 +17,14 @@ struct Index {
 /// Tensors by name, and the names of the files they lie in.
 pub(crate) type Shards = (BTreeMap<String, FileTensor>, BTreeSet<String>);
 
+/// Opens one file of weights.
+pub(crate) type Open = fn(&Path) -> Result<BTreeMap<String, FileTensor>>;
+
 /// The tensors that an index lists, and the names of the files they lie in; `None` when there is no index.
 ///
 /// # Errors
 /// When a listed file lies outside the index's directory or is missing, or a listed tensor is not in its file.
-pub(crate) fn open_shards(index: &Path) -> Result<Option<Shards>> {
+pub(crate) fn open_shards(index: &Path, open: Open) -> Result<Option<Shards>> {
     let Some(Index { weight_map }) = read_json::<Index>(index, "weight index")? else { return Ok(None) };
     let malformed = |reason| ModelError::Malformed { path: index.to_owned(), format: "weight index", reason };
     let shards: BTreeSet<String> = weight_map.values().cloned().collect();
@@ -34,7 +37,7 @@ pub(crate) fn open_shards(index: &Path) -> Result<Option<Shards>> {
         if !path.exists() {
             return Err(malformed(format!("it lists `{shard}`, which does not exist")));
         }
-        opened.insert(shard.clone(), open_weights(&path)?);
+        opened.insert(shard.clone(), open(&path)?);
     }
     let mut tensors = BTreeMap::new();
     for (name, shard) in weight_map {

@@ -196,7 +196,10 @@ fn measure_problems(project: &Project) -> Vec<Diagnostic> {
             problems.push(Diagnostic::new("P010", message).label(place, "").label(loaded.span("/task"), "the task"));
         } else if info.needs_rows && project.data.as_ref().is_none_or(|data| data.parts.test.is_empty()) {
             let message = format!("measure `{name}` needs test rows, and there are none");
-            let help = "give `data.split` a share for `test`, or name a file as `data.test`";
+            let help = match project.data {
+                Some(_) => "give `data.split` a share for `test`, or name a file as `data.test`",
+                None => "name rows: `data: { train: { path: rows.csv } }`",
+            };
             problems.push(Diagnostic::new("P009", message).label(place, "").help(help));
         }
     }

@@ -42,6 +42,13 @@ stages:
     assert!((split.train.unwrap() - 0.7).abs() < 1e-12);
 }
 
+/// Without rows there is nothing to tell answers by.
+#[test]
+fn a_recipe_without_data_is_measured_by_size() {
+    let loaded = loaded(&format!("{HEAD}stages: []\n"), &[]).unwrap();
+    assert_eq!((loaded.recipe.data.is_none(), loaded.recipe.measure), (true, vec!["size".to_owned()]));
+}
+
 #[test]
 fn bound_stages_are_typed_and_checked() {
     let rest = "stages:\n  - id: tune\n    sweep/grid: { space: { lr: { choice: [0.1, 10%] } } }\n    stages:\n      - train/fit: { learning_rate: $lr }\n        targets: ['a$$${lr}']\n";
