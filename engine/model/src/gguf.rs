@@ -2,6 +2,7 @@
 //! are touched; settings, names and tokenizer become those that Hugging Face directories have.
 
 mod blocks;
+mod codebooks;
 mod header;
 mod names;
 mod settings;
@@ -55,7 +56,7 @@ pub(crate) fn open(path: &Path) -> Result<Gguf> {
         let Some(name) = names::name(&header, own) else { continue };
         let about = |reason| malformed(format!("tensor `{own}`: {reason}"));
         let order = order(&header, own, entry).map_err(about)?;
-        if tensors.insert(name.clone(), tensor(&file, entry, order).map_err(about)?).is_some() {
+        if tensors.insert(name.clone(), tensor(&file, entry, order)).is_some() {
             return Err(malformed(format!("two tensors stand for `{name}`")));
         }
     }
@@ -77,15 +78,14 @@ fn order(header: &Header<'_>, name: &str, entry: &Entry) -> Result<Option<Interl
     }
 }
 
-fn tensor(file: &Arc<Mapped>, entry: &Entry, order: Option<Interleaved>) -> Result<FileTensor, String> {
+fn tensor(file: &Arc<Mapped>, entry: &Entry, order: Option<Interleaved>) -> FileTensor {
     let kind = entry.kind;
-    let dtype = kind.reads_as().ok_or_else(|| format!("numbers of type `{}` are not read", kind.name()))?;
-    let place = Place { dtype, shape: entry.shape.clone(), bytes: entry.bytes.clone() };
+    let place = Place { dtype: kind.reads_as(), shape: entry.shape.clone(), bytes: entry.bytes.clone() };
     let decoder: Option<Arc<dyn Decoder>> = match order {
         None if kind.is_plain() => None,
         order => Some(Arc::new(Blocks { kind, order })),
     };
-    Ok(FileTensor::new(file, place, decoder))
+    FileTensor::new(file, place, decoder)
 }
 
 /// Makes numbers of blocks, and the order of rows that Hugging Face has.

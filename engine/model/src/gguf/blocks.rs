@@ -29,7 +29,7 @@ pub(super) fn iq4_nl(block: &[u8], out: &mut Vec<f32>) {
 
 /// 256 numbers of the same table, with a scale of 6 bits for each 32.
 pub(super) fn iq4_xs(block: &[u8], out: &mut Vec<f32>) {
-    let (scale, high) = (half_at(block, 0), u16::from_le_bytes([byte(block, 2), byte(block, 3)]));
+    let (scale, high) = (half_at(block, 0), short_at(block, 2));
     for (index, bytes) in tail(block, 8).chunks_exact(16).enumerate() {
         let low = byte(block, 4 + index / 2) >> (4 * (index % 2)) & 15;
         let bits = i16::from(low) | ((high >> (2 * index) & 3) << 4) as i16;
@@ -42,6 +42,27 @@ pub(super) fn mxfp4(block: &[u8], out: &mut Vec<f32>) {
     // The table holds doubles, so the exponent's bias of 127 grows by one.
     let scale = (f32::from(byte(block, 0)) - 128.0).exp2();
     nibbles(tail(block, 1), scale, &E2M1, out);
+}
+
+/// 64 numbers of 4 bits, with a scale of 8 bits without a sign (E4M3) for each 16.
+pub(super) fn nvfp4(block: &[u8], out: &mut Vec<f32>) {
+    for (index, bytes) in tail(block, 4).chunks_exact(8).enumerate() {
+        let bits = byte(block, index);
+        let scale = match (bits >> 3 & 15, f32::from(bits & 7)) {
+            _ if bits == 0x7f => 0.0,
+            (0, digits) => digits * 2.0_f32.powi(-9),
+            (exponent, digits) => (1.0 + digits / 8.0) * 2.0_f32.powi(i32::from(exponent) - 7),
+        };
+        nibbles(bytes, scale / 2.0, &E2M1, out);
+    }
+}
+
+/// 128 numbers that are a scale or its negative.
+pub(super) fn q1_0(block: &[u8], out: &mut Vec<f32>) {
+    let scale = half_at(block, 0);
+    for byte in tail(block, 2) {
+        out.extend((0..8).map(|bit| if byte >> bit & 1 == 1 { scale } else { -scale }));
+    }
 }
 
 /// 256 numbers -1, 0 or 1 of 2 bits each, then a scale.
@@ -75,14 +96,18 @@ fn nibbles(bytes: &[u8], scale: f32, table: &[i8; 16], out: &mut Vec<f32>) {
     out.extend(bytes.iter().map(|byte| number(byte >> 4)));
 }
 
-fn byte(block: &[u8], at: usize) -> u8 {
+pub(super) fn byte(block: &[u8], at: usize) -> u8 {
     block.get(at).copied().unwrap_or_default()
 }
 
-fn half_at(block: &[u8], at: usize) -> f32 {
-    f16::from_le_bytes([byte(block, at), byte(block, at + 1)]).to_f32()
+pub(super) fn short_at(block: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes([byte(block, at), byte(block, at + 1)])
 }
 
-fn tail(block: &[u8], from: usize) -> &[u8] {
+pub(super) fn half_at(block: &[u8], at: usize) -> f32 {
+    f16::from_bits(short_at(block, at)).to_f32()
+}
+
+pub(super) fn tail(block: &[u8], from: usize) -> &[u8] {
     block.get(from..).unwrap_or_default()
 }

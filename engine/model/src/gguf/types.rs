@@ -5,7 +5,7 @@ use candle_core::quantized::GgmlDType;
 use candle_core::quantized::ggml_file::qtensor_from_ggml;
 use safetensors::Dtype;
 
-use super::blocks;
+use super::{blocks, codebooks};
 
 /// A type of numbers.
 #[derive(Debug, Clone, Copy)]
@@ -31,15 +31,13 @@ enum Form {
     Candle(GgmlDType),
     /// A function makes the numbers of one block.
     Block(fn(&[u8], &mut Vec<f32>)),
-    /// By a codebook that is not here.
-    Unread,
 }
 
 const fn row(number: u32, name: &'static str, (numbers, bytes): (u64, u64), form: Form) -> Row {
     Row { number, name, numbers, bytes, form }
 }
 
-static TYPES: [Row; 32] = [
+static TYPES: [Row; 34] = [
     row(0, "F32", (1, 4), Form::Plain(Dtype::F32)),
     row(1, "F16", (1, 2), Form::Plain(Dtype::F16)),
     row(2, "Q4_0", (32, 18), Form::Candle(GgmlDType::Q4_0)),
@@ -54,24 +52,26 @@ static TYPES: [Row; 32] = [
     row(13, "Q5_K", (256, 176), Form::Candle(GgmlDType::Q5K)),
     row(14, "Q6_K", (256, 210), Form::Candle(GgmlDType::Q6K)),
     row(15, "Q8_K", (256, 292), Form::Block(blocks::q8_k)),
-    row(16, "IQ2_XXS", (256, 66), Form::Unread),
-    row(17, "IQ2_XS", (256, 74), Form::Unread),
-    row(18, "IQ3_XXS", (256, 98), Form::Unread),
-    row(19, "IQ1_S", (256, 50), Form::Unread),
+    row(16, "IQ2_XXS", (256, 66), Form::Block(codebooks::iq2_xxs)),
+    row(17, "IQ2_XS", (256, 74), Form::Block(codebooks::iq2_xs)),
+    row(18, "IQ3_XXS", (256, 98), Form::Block(codebooks::iq3_xxs)),
+    row(19, "IQ1_S", (256, 50), Form::Block(codebooks::iq1_s)),
     row(20, "IQ4_NL", (32, 18), Form::Block(blocks::iq4_nl)),
-    row(21, "IQ3_S", (256, 110), Form::Unread),
-    row(22, "IQ2_S", (256, 82), Form::Unread),
+    row(21, "IQ3_S", (256, 110), Form::Block(codebooks::iq3_s)),
+    row(22, "IQ2_S", (256, 82), Form::Block(codebooks::iq2_s)),
     row(23, "IQ4_XS", (256, 136), Form::Block(blocks::iq4_xs)),
     row(24, "I8", (1, 1), Form::Plain(Dtype::I8)),
     row(25, "I16", (1, 2), Form::Plain(Dtype::I16)),
     row(26, "I32", (1, 4), Form::Plain(Dtype::I32)),
     row(27, "I64", (1, 8), Form::Plain(Dtype::I64)),
     row(28, "F64", (1, 8), Form::Plain(Dtype::F64)),
-    row(29, "IQ1_M", (256, 56), Form::Unread),
+    row(29, "IQ1_M", (256, 56), Form::Block(codebooks::iq1_m)),
     row(30, "BF16", (1, 2), Form::Plain(Dtype::BF16)),
     row(34, "TQ1_0", (256, 54), Form::Block(blocks::tq1_0)),
     row(35, "TQ2_0", (256, 66), Form::Block(blocks::tq2_0)),
     row(39, "MXFP4", (32, 17), Form::Block(blocks::mxfp4)),
+    row(40, "NVFP4", (64, 36), Form::Block(blocks::nvfp4)),
+    row(41, "Q1_0", (128, 18), Form::Block(blocks::q1_0)),
 ];
 
 impl Type {
@@ -89,12 +89,11 @@ impl Type {
         (self.0.numbers, self.0.bytes)
     }
 
-    /// The type of the numbers it is read as; `None` when it cannot be read.
-    pub(super) fn reads_as(self) -> Option<Dtype> {
+    /// The type of the numbers it is read as.
+    pub(super) fn reads_as(self) -> Dtype {
         match self.0.form {
-            Form::Plain(dtype) => Some(dtype),
-            Form::Candle(_) | Form::Block(_) => Some(Dtype::F32),
-            Form::Unread => None,
+            Form::Plain(dtype) => dtype,
+            Form::Candle(_) | Form::Block(_) => Dtype::F32,
         }
     }
 
@@ -109,7 +108,6 @@ impl Type {
         let count = blocks.len() * self.0.numbers as usize;
         let numbers = match self.0.form {
             Form::Plain(_) => return Ok(stored.to_vec()),
-            Form::Unread => return Err(format!("numbers of type `{}` are not read", self.0.name)),
             Form::Candle(dtype) => dequantize(dtype, stored, count).map_err(|error| error.to_string())?,
             Form::Block(decode) => {
                 let mut numbers = Vec::with_capacity(count);
