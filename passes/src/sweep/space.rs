@@ -17,15 +17,15 @@ pub type Space = IndexMap<String, Axis>;
 pub struct Axis {
     /// One of these values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 10000), example = [32, 64, 128])]
+    #[schemars(length(min = 1, max = 10000), extend("examples" = [[32, 64, 128]]))]
     pub choice: Option<Vec<Value>>,
     /// A number from the first (inclusive) to the second (inclusive).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(example = [1e-4, 1e-1])]
+    #[schemars(extend("examples" = [[1e-4, 1e-1]]))]
     pub range: Option<[f64; 2]>,
     /// A whole number from the first (inclusive) to the second (inclusive).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(example = [8, 128])]
+    #[schemars(extend("examples" = [[8, 128]]))]
     pub int: Option<[i64; 2]>,
     /// How a range is spaced: `log` for values that differ by factors, such as learning rates.
     #[serde(default)]
