@@ -96,7 +96,7 @@ fn model(catalog: &Catalog) -> Value {
     let load = json!({
         "type": "string",
         "title": "Load",
-        "description": "A directory with `config.json` and safetensors, a file, or `hf://org/name@rev`. Paths are relative to the recipe.",
+        "description": "A directory with `config.json` and weights (safetensors, PyTorch or GGUF), a file of weights, `hf://org/name@rev`, or `hf://org/name@rev#FILE` for one GGUF file. Paths are relative to the recipe.",
         "examples": ["models/all-MiniLM-L6-v2"],
         "minLength": 1,
     });

@@ -50,7 +50,7 @@ pub struct Recipe {
 /// Where the model comes from.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub enum ModelSource {
-    /// A path (relative to the recipe) or `hf://org/name@rev`.
+    /// A path (relative to the recipe), `hf://org/name@rev` or `hf://org/name@rev#FILE`.
     Load(String),
     /// From nothing: the family's name and its settings.
     Family(String, Value),

@@ -17,7 +17,7 @@ use paring_tests::{Scratch, workspace};
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
-/// A hub with one model, `org/tiny`.
+/// A hub with two models: `org/tiny`, and `org/two` of two files.
 struct Hub {
     address: String,
     requests: Arc<AtomicUsize>,
@@ -65,6 +65,13 @@ fn body(path: &str) -> Option<Vec<u8>> {
         let files: Vec<_> = files.iter().map(|name| serde_json::json!({ "rfilename": name })).collect();
         return Some(serde_json::json!({ "sha": COMMIT, "siblings": files }).to_string().into_bytes());
     }
+    if path == format!("/api/models/org/two/revision/{COMMIT}") {
+        let files = ["a.gguf", "b.gguf"].map(|name| serde_json::json!({ "rfilename": name }));
+        return Some(serde_json::json!({ "sha": COMMIT, "siblings": files }).to_string().into_bytes());
+    }
+    if path == format!("/org/two/resolve/{COMMIT}/b.gguf") {
+        return Some(std::fs::read(workspace().join("engine/model/tests/gguf/fixtures/qwen2.gguf")).unwrap());
+    }
     match path.strip_prefix(&format!("/org/tiny/resolve/{COMMIT}/"))? {
         "vocab.txt" => Some(b"a\nb\n".to_vec()),
         "config.json" => Some(br#"{ "model_type": "novel" }"#.to_vec()),
@@ -100,6 +107,21 @@ fn a_commit_is_fetched_once_and_then_needs_no_hub() {
     let output = run(&scratch, "http://127.0.0.1:1", &model, "two");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(hub.requests.load(Ordering::SeqCst), asked);
+}
+
+#[test]
+fn one_file_of_several_is_named() {
+    let (scratch, hub) = (Scratch::new(), Hub::start());
+    let output = run(&scratch, &hub.address, &format!("hf://org/two@{COMMIT}"), "out");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("holds several GGUF files: `a.gguf`, `b.gguf`"), "{said}");
+    let one = format!("hf://org/two@{COMMIT}#b.gguf");
+    assert!(said.contains(&format!("name one of them: `hf://org/two@{COMMIT}#a.gguf`")), "{said}");
+    for address in [hub.address.as_str(), "http://127.0.0.1:1"] {
+        let output = run(&scratch, address, &one, "out");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
 }
 
 #[test]

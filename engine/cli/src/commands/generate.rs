@@ -13,7 +13,7 @@ use crate::terminal::Terminal;
 /// Arguments of `generate`.
 #[derive(Debug, Args)]
 pub struct GenerateArguments {
-    /// A model that continues texts: a directory, or `hf://org/name@revision`.
+    /// A model that continues texts: a directory, a GGUF file, or `hf://org/name@revision`.
     pub model: PathBuf,
     /// The beginning of the text.
     pub prompt: String,

@@ -14,7 +14,7 @@ use crate::terminal::Terminal;
 /// Arguments of `inspect`.
 #[derive(Debug, Args)]
 pub struct InspectArguments {
-    /// A model directory, a .safetensors file, or `hf://org/name@revision`.
+    /// A model directory, a safetensors, PyTorch or GGUF file, or `hf://org/name@revision`.
     pub model: PathBuf,
     /// List every tensor too.
     #[arg(long)]
