@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use paring_model::{Outline, Site, UnitGroup, WeightOutline};
+use paring_model::{Checkpoint, Outline, Site, UnitGroup, WeightOutline};
 use serde::Serialize;
 
 use crate::quicklook::{LookError, open};
@@ -41,7 +41,7 @@ pub struct TensorLine {
     pub name: String,
     /// The float tensor's shape.
     pub shape: Vec<usize>,
-    /// Its storage: `F32`, `F32 masked`, `int4 group 32`, `int8 with activations`.
+    /// Its storage: `F32`, `F32 masked`, `int4 group 32`, `int8 with activations`, `Q4_K, read as F32`.
     pub storage: String,
 }
 
@@ -64,7 +64,7 @@ pub fn inspect(path: &Path) -> Result<Inspection, LookError> {
         macs: if known { Some(outline.macs()?) } else { None },
         sites: outline.sites()?,
         units: outline.units()?,
-        tensors: outline.weights.iter().map(|(name, weight)| tensor_line(name, weight)).collect(),
+        tensors: outline.weights.iter().map(|(name, weight)| tensor_line(&model, name, weight)).collect(),
     })
 }
 
@@ -80,8 +80,12 @@ fn labels(outline: &Outline) -> Vec<String> {
     }
 }
 
-fn tensor_line(name: &str, weight: &WeightOutline) -> TensorLine {
+fn tensor_line(model: &Checkpoint, name: &str, weight: &WeightOutline) -> TensorLine {
+    let stored = model.stored_type(name);
     let storage = match weight {
+        WeightOutline::Dense { dtype, .. } if stored.is_some() => {
+            format!("{}, read as {dtype}", stored.unwrap_or_default())
+        }
         WeightOutline::Dense { dtype, masked: false, .. } => dtype.clone(),
         WeightOutline::Dense { dtype, masked: true, .. } => format!("{dtype} masked"),
         WeightOutline::Quantized { scheme, activation: true, .. } => format!("int{} with activations", scheme.bits),
