@@ -38,7 +38,7 @@ pub mod config;
 mod convolution;
 pub mod error;
 pub mod families;
-mod gelu;
+mod fused;
 pub mod generation;
 mod gguf;
 pub mod inputs;

@@ -35,9 +35,9 @@ impl Layer {
         let [q, k, v] = &heads;
         let mixed = attend([q, k, v], shared.bias.as_ref(), weights, cx)?;
         let attended = dropout(&self.output.forward(&mixed, cx)?, stream, cx)?;
-        let x = self.attention_norm.forward(&(attended + x)?, cx.mode)?;
+        let x = self.attention_norm.of_sum(&attended, x, cx.mode)?;
         let wide = self.activation.apply(&self.up.forward(&x, cx)?, cx.mode)?;
         let narrow = dropout(&self.down.forward(&wide, cx)?, stream, cx)?;
-        self.norm.forward(&(narrow + x)?, cx.mode)
+        self.norm.of_sum(&narrow, &x, cx.mode)
     }
 }

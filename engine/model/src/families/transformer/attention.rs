@@ -5,12 +5,13 @@ use candle_core::{D, Tensor};
 
 use crate::error::Result;
 use crate::families::layers::dropout::dropout;
+use crate::fused;
 use crate::network::{Forward, Mode};
 
-/// [rows, length, heads * width] -> [rows, heads, length, width].
+/// [rows, length, heads * width] -> [rows, heads, length, width], without a copy.
 pub(crate) fn split_heads(x: &Tensor, width: usize) -> Result<Tensor> {
     let (rows, length, all) = x.dims3()?;
-    Ok(x.reshape((rows, length, all / width.max(1), width))?.transpose(1, 2)?.contiguous()?)
+    Ok(x.reshape((rows, length, all / width.max(1), width))?.transpose(1, 2)?)
 }
 
 /// softmax(q k^T / sqrt(width) + bias) v, heads side by side again: q [rows, heads, queries, width] with k and v
@@ -23,10 +24,13 @@ pub(crate) fn attend(
 ) -> Result<Tensor> {
     let (rows, heads, queries, width) = q.dims4()?;
     let (_, groups, keys, _) = k.dims4()?;
+    if fused::suits(q, cx.mode) && queries >= fused::MIN_QUERIES {
+        return fused::attention([q, k, v], bias, (width as f64).sqrt().recip());
+    }
     // Query heads that share keys lie one after the other, so they are more queries of one head.
     let shared = (rows, groups, heads / groups.max(1) * queries, width);
-    let q = (q * (width as f64).sqrt().recip())?.reshape(shared)?;
-    let scores = q.matmul(&k.transpose(2, 3)?)?.reshape((rows, heads, queries, keys))?;
+    let q = (q.contiguous()? * (width as f64).sqrt().recip())?.reshape(shared)?;
+    let scores = q.matmul(&k.contiguous()?.transpose(2, 3)?)?.reshape((rows, heads, queries, keys))?;
     let scores = match bias {
         Some(bias) => scores.broadcast_add(bias)?,
         None => scores,

@@ -4,7 +4,7 @@ use candle_core::Tensor;
 
 use super::keys::Keys;
 use crate::error::Result;
-use crate::gelu::gelu;
+use crate::fused::gelu;
 use crate::network::Mode;
 
 /// A nonlinearity.

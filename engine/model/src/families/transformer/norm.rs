@@ -4,6 +4,7 @@
 use candle_core::{D, Tensor};
 
 use crate::error::Result;
+use crate::fused;
 use crate::network::Mode;
 
 /// (x - mean) / sqrt(variance + epsilon) * weight + bias.
@@ -15,6 +16,14 @@ pub(crate) struct LayerNorm {
 }
 
 impl LayerNorm {
+    /// Of a sum.
+    pub(crate) fn of_sum(&self, x: &Tensor, y: &Tensor, mode: Mode) -> Result<Tensor> {
+        match fused::suits(x, mode) {
+            true => fused::layer_norm(x, y, [&self.weight, &self.bias], self.epsilon),
+            false => self.forward(&(x + y)?, mode),
+        }
+    }
+
     pub(crate) fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         if mode == Mode::Inference {
             let x = x.contiguous()?;

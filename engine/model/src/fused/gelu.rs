@@ -5,9 +5,10 @@
 //! to 4, beyond which erf is 1 to the last bit. It is within 5e-7 of erf, and a loop of it becomes vector instructions,
 //! where the library's erf is one call a number.
 
-use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
 use rayon::prelude::{IndexedParallelIterator as _, ParallelIterator as _, ParallelSlice as _, ParallelSliceMut as _};
 
+use super::{numbers, suits};
 use crate::error::Result;
 use crate::network::Mode;
 
@@ -26,8 +27,7 @@ const CHUNK: usize = 8192;
 /// # Errors
 /// When candle refuses the type of `x`.
 pub(crate) fn gelu(x: &Tensor, mode: Mode) -> Result<Tensor> {
-    let fast = mode == Mode::Inference && x.dtype() == DType::F32 && x.device().is_cpu();
-    Ok(if fast { x.contiguous()?.apply_op1_no_bwd(&Gelu)? } else { x.gelu_erf()? })
+    Ok(if suits(x, mode) { x.contiguous()?.apply_op1_no_bwd(&Gelu)? } else { x.gelu_erf()? })
 }
 
 struct Gelu;
@@ -38,9 +38,7 @@ impl CustomOp1 for Gelu {
     }
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
-        let numbers: &[f32] = storage.as_slice()?;
-        let (start, end) = layout.contiguous_offsets().unwrap_or((0, 0));
-        let numbers = numbers.get(start..end).unwrap_or_default();
+        let numbers = numbers(storage, layout)?;
         let mut found = vec![0.0; numbers.len()];
         let arch = pulp::Arch::new();
         found.par_chunks_mut(CHUNK).zip(numbers.par_chunks(CHUNK)).for_each(|(found, numbers)| {
