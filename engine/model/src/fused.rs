@@ -10,6 +10,7 @@ pub(crate) use gelu::gelu;
 pub(crate) use norm::layer_norm;
 
 use candle_core::{CpuStorage, DType, Layout, Tensor};
+use pulp::{Arch, NullaryFnOnce};
 
 use crate::network::Mode;
 
@@ -19,6 +20,28 @@ const LANES: usize = 16;
 /// Whether such operations may run on a tensor.
 pub(crate) fn suits(x: &Tensor, mode: Mode) -> bool {
     mode == Mode::Inference && x.dtype() == DType::F32 && x.device().is_cpu()
+}
+
+/// Work that becomes vector instructions of the processor. A closure would do, but only a function that says so is
+/// compiled for the processor where little is optimized.
+trait Work {
+    /// Must be `#[inline(always)]`, as all that it calls.
+    fn run(self);
+}
+
+struct Vectorized<W>(W);
+
+impl<W: Work> NullaryFnOnce for Vectorized<W> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        self.0.run();
+    }
+}
+
+fn vectorized(arch: Arch, work: impl Work) {
+    arch.dispatch(Vectorized(work));
 }
 
 /// The numbers of a tensor from its first; of a contiguous one to its last.
@@ -67,7 +90,10 @@ fn exp(x: f32) -> f32 {
     let n = shifted - SHIFT;
     // ln 2 in two parts, so that n times the first is exact.
     let r = n.mul_add(2.121_944_4e-4, n.mul_add(-0.693_359_4, x));
-    let sum = POLYNOMIAL.iter().fold(0.0_f32, |sum, &one| sum.mul_add(r, one));
+    let mut sum = 0.0_f32;
+    for coefficient in POLYNOMIAL {
+        sum = sum.mul_add(r, coefficient);
+    }
     let power = f32::from_bits((shifted.to_bits() << 23).wrapping_add(1.0_f32.to_bits()));
     if x < -87.0 { 0.0 } else { sum.mul_add(r * r, r + 1.0) * power }
 }

@@ -4,7 +4,7 @@
 use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Storage, Tensor};
 use rayon::prelude::{IntoParallelIterator as _, ParallelIterator as _};
 
-use super::{LANES, exp, largest, numbers, sum};
+use super::{LANES, Work, exp, largest, numbers, sum, vectorized};
 use crate::error::{ModelError, Result};
 
 /// Queries that are worked on at once.
@@ -103,21 +103,32 @@ impl CustomOp3 for Attention {
                 found.chunks_mut(block * all).enumerate().map(move |(part, found)| (row, part * block, found))
             });
             let (blocks, arch): (Vec<_>, _) = (blocks.collect(), pulp::Arch::new());
-            let run = |(row, first, found)| arch.dispatch(|| self.block(parts, bias, [row, first], found));
-            blocks.into_par_iter().for_each(run);
+            let block = |(row, first, found)| Block { attention: self, parts, bias, row, first, found };
+            blocks.into_par_iter().for_each(|place| vectorized(arch, block(place)));
         }
         Ok((CpuStorage::F32(found), Shape::from((rows, self.queries, all))))
     }
 }
 
-impl Attention {
-    /// All heads of some queries of a row.
+/// All heads of some queries of a row.
+struct Block<'a> {
+    attention: &'a Attention,
+    parts: [Slices<'a>; 3],
+    bias: Option<Slices<'a>>,
+    row: usize,
+    first: usize,
+    found: &'a mut [f32],
+}
+
+impl Work for Block<'_> {
     #[inline(always)]
-    fn block(&self, [q, k, v]: [Slices<'_>; 3], bias: Option<Slices<'_>>, [row, first]: [usize; 2], found: &mut [f32]) {
-        let (heads, all) = (self.heads / self.groups, self.heads * self.width);
-        let mut packed = Packed::new(self.keys, self.width);
+    fn run(self) {
+        let Self { attention, parts: [q, k, v], bias, row, first, found } = self;
+        let &Attention { keys, width, scale, .. } = attention;
+        let (heads, all) = (attention.heads / attention.groups, attention.heads * width);
+        let mut packed = Packed::new(keys, width);
         let mut scores: [Vec<f32>; TILE] = std::array::from_fn(|_| vec![0.0; packed.keys_stride]);
-        for head in 0..self.heads {
+        for head in 0..attention.heads {
             if head.is_multiple_of(heads) {
                 let at = |key| [row, head / heads, key];
                 packed.fill(|key| k.at(at(key)), |key| v.at(at(key)));
@@ -130,15 +141,17 @@ impl Attention {
                 let mut sums = [0.0; TILE];
                 for (place, (scores, sum)) in scores.iter_mut().zip(&mut sums).enumerate() {
                     let bias = bias.map(|bias| bias.at(query(place)));
-                    *sum = softmax(scores.get_mut(..self.keys).unwrap_or_default(), bias, self.scale);
+                    *sum = softmax(scores.get_mut(..keys).unwrap_or_default(), bias, scale);
                 }
-                let weights = scores.each_ref().map(|scores| scores.get(..self.keys).unwrap_or_default());
+                let weights = scores.each_ref().map(|scores| scores.get(..keys).unwrap_or_default());
                 packed.mix(weights, |place, column, numbers| {
-                    let start = place * all + head * self.width + column;
-                    let end = (start + numbers.len()).min(place * all + (head + 1) * self.width);
+                    let start = place * all + head * width + column;
+                    let end = (start + numbers.len()).min(place * all + (head + 1) * width);
                     let found = found.get_mut(start..end).unwrap_or_default();
                     let sum = sums.get(place).copied().unwrap_or(1.0);
-                    found.iter_mut().zip(numbers).for_each(|(found, number)| *found = number / sum);
+                    for (found, number) in found.iter_mut().zip(numbers) {
+                        *found = number / sum;
+                    }
                 });
             }
         }
@@ -170,9 +183,14 @@ impl Packed {
     #[inline(always)]
     fn fill<'a>(&mut self, key: impl Fn(usize) -> &'a [f32], value: impl Fn(usize) -> &'a [f32]) {
         for (place, values) in self.values.chunks_exact_mut(self.values_stride).enumerate() {
-            values.iter_mut().zip(value(place)).for_each(|(packed, number)| *packed = *number);
-            let column = self.keys.iter_mut().skip(place).step_by(self.keys_stride);
-            column.zip(key(place)).for_each(|(packed, number)| *packed = *number);
+            for (packed, number) in values.iter_mut().zip(value(place)) {
+                *packed = *number;
+            }
+            for (keys, number) in self.keys.chunks_exact_mut(self.keys_stride).zip(key(place)) {
+                if let Some(packed) = keys.get_mut(place) {
+                    *packed = *number;
+                }
+            }
         }
     }
 
@@ -218,11 +236,21 @@ fn product(rows: [&[f32]; TILE], matrix: &[f32], stride: usize, column: usize) -
 #[inline(always)]
 fn softmax(scores: &mut [f32], bias: Option<&[f32]>, scale: f32) -> f32 {
     match bias {
-        Some(bias) => scores.iter_mut().zip(bias).for_each(|(score, bias)| *score = score.mul_add(scale, *bias)),
-        None => scores.iter_mut().for_each(|score| *score *= scale),
+        Some(bias) => {
+            for (score, bias) in scores.iter_mut().zip(bias) {
+                *score = score.mul_add(scale, *bias);
+            }
+        }
+        None => {
+            for score in scores.iter_mut() {
+                *score *= scale;
+            }
+        }
     }
     let most = largest(scores);
-    scores.iter_mut().for_each(|score| *score = exp(*score - most));
+    for score in scores.iter_mut() {
+        *score = exp(*score - most);
+    }
     sum(scores, |power| power)
 }
 

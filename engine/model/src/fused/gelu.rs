@@ -8,7 +8,7 @@
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
 use rayon::prelude::{IndexedParallelIterator as _, ParallelIterator as _, ParallelSlice as _, ParallelSliceMut as _};
 
-use super::{numbers, suits};
+use super::{Work, numbers, suits, vectorized};
 use crate::error::Result;
 use crate::network::Mode;
 
@@ -42,25 +42,40 @@ impl CustomOp1 for Gelu {
         let mut found = vec![0.0; numbers.len()];
         let arch = pulp::Arch::new();
         found.par_chunks_mut(CHUNK).zip(numbers.par_chunks(CHUNK)).for_each(|(found, numbers)| {
-            arch.dispatch(|| all(numbers, found));
+            vectorized(arch, All { numbers, found });
         });
         Ok((CpuStorage::F32(found), layout.shape().clone()))
     }
 }
 
-#[inline(always)]
-fn all(numbers: &[f32], found: &mut [f32]) {
-    for (found, &x) in found.iter_mut().zip(numbers) {
-        *found = 0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2));
+struct All<'a> {
+    numbers: &'a [f32],
+    found: &'a mut [f32],
+}
+
+impl Work for All<'_> {
+    #[inline(always)]
+    fn run(self) {
+        for (found, &x) in self.found.iter_mut().zip(self.numbers) {
+            *found = 0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2));
+        }
     }
 }
 
 #[inline(always)]
 fn erf(x: f32) -> f32 {
     let square = x * x;
-    let polynomial = |coefficients: &[f32]| coefficients.iter().fold(0.0, |sum, one| sum * square + one);
-    let near = x * polynomial(&P) / polynomial(&Q);
+    let near = x * polynomial(P, square) / polynomial(Q, square);
     if x.abs() >= 4.0 { 1.0_f32.copysign(x) } else { near }
+}
+
+#[inline(always)]
+fn polynomial<const N: usize>(coefficients: [f32; N], x: f32) -> f32 {
+    let mut sum = 0.0;
+    for coefficient in coefficients {
+        sum = sum * x + coefficient;
+    }
+    sum
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use candle_core::{CpuStorage, CustomOp2, D, Layout, Shape, Tensor};
 use rayon::prelude::{IndexedParallelIterator as _, ParallelIterator as _, ParallelSlice as _, ParallelSliceMut as _};
 
-use super::{numbers, sum};
+use super::{Work, numbers, sum, vectorized};
 use crate::error::{ModelError, Result};
 
 /// Rows that one thread takes at a time.
@@ -47,24 +47,32 @@ impl CustomOp2 for Norm {
         let width = self.weight.len();
         let (arch, size) = (pulp::Arch::new(), ROWS * width);
         let chunks = found.par_chunks_mut(size).zip(x.par_chunks(size)).zip(y.par_chunks(size));
-        chunks.for_each(|((found, x), y)| arch.dispatch(|| self.rows(x, y, found)));
+        chunks.for_each(|((found, x), y)| vectorized(arch, Rows { norm: self, x, y, found }));
         Ok((CpuStorage::F32(found), x_layout.shape().clone()))
     }
 }
 
-impl Norm {
+struct Rows<'a> {
+    norm: &'a Norm,
+    x: &'a [f32],
+    y: &'a [f32],
+    found: &'a mut [f32],
+}
+
+impl Work for Rows<'_> {
     #[inline(always)]
-    fn rows(&self, x: &[f32], y: &[f32], found: &mut [f32]) {
-        let width = self.weight.len();
-        let rows = found.chunks_exact_mut(width).zip(x.chunks_exact(width)).zip(y.chunks_exact(width));
+    fn run(self) {
+        let Norm { weight, bias, epsilon } = self.norm;
+        let width = weight.len();
+        let rows = self.found.chunks_exact_mut(width).zip(self.x.chunks_exact(width)).zip(self.y.chunks_exact(width));
         for ((found, x), y) in rows {
             for ((found, x), y) in found.iter_mut().zip(x).zip(y) {
                 *found = x + y;
             }
             let mean = sum(found, |number| number) / width as f32;
             let variance = sum(found, |number| (number - mean) * (number - mean)) / width as f32;
-            let scale = (variance + self.epsilon).sqrt().recip();
-            for ((found, weight), bias) in found.iter_mut().zip(&self.weight).zip(&self.bias) {
+            let scale = (variance + epsilon).sqrt().recip();
+            for ((found, weight), bias) in found.iter_mut().zip(weight).zip(bias) {
                 *found = (*found - mean) * scale * weight + bias;
             }
         }
