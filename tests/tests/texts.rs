@@ -154,6 +154,25 @@ fn models_of_text_are_looked_at_by_eye() {
 }
 
 #[test]
+fn a_model_learns_to_continue_a_text() {
+    let scratch = Scratch::new();
+    let recipe = "paring: 1
+name: learn
+model: { load: tiny-llama }
+task: generate
+data: { train: { path: story.txt }, split: { train: 0.6, validate: 0.2, test: 0.2 }, window: 16 }
+measure: [perplexity]
+stages:
+  - train/fit: { epochs: 12, batch_size: 4, learning_rate: 0.01, early_stopping: 4 }
+";
+    let text = "the story was long and the film was dull\nwe left early and it was late\n".repeat(40);
+    let report = run(&scratch, recipe, "story.txt", &text);
+    let before = report["baseline"]["perplexity"].as_f64().unwrap();
+    let after = figure(&report, 0, "perplexity");
+    assert!(before > 20.0 && after < 1.5, "{before} {after}");
+}
+
+#[test]
 fn a_model_that_repeats_itself_is_noticed() {
     let scratch = Scratch::new();
     let recipe = "paring: 1

@@ -1,8 +1,8 @@
 //! `train/fit`: training on the labels.
 
 use paring_data::Part;
-use paring_model::{Checkpoint, Outline, families};
-use paring_train::fit::{FitSettings, fit};
+use paring_model::{Checkpoint, Outline, Outputs, Task, families};
+use paring_train::fit::{ClassWeights, FitSettings, fit};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -17,8 +17,8 @@ use crate::training;
 ///
 /// # What it does
 /// A model from nothing gets its first weights, drawn by the recipe's seed. Then every weight is trained by gradient
-/// descent: cross-entropy for classes, mean squared error (of standardized answers) for numbers. The weights of a
-/// masked tensor that are zero stay zero. With early stopping the weights of the best epoch are kept, without it those
+/// descent: cross-entropy for classes, mean squared error (of standardized answers) for numbers, and for a model that
+/// continues texts cross-entropy of every token after those before it in its window. The weights of a masked tensor that are zero stay zero. With early stopping the weights of the best epoch are kept, without it those
 /// of the last.
 ///
 /// # When to use
@@ -38,8 +38,9 @@ use crate::training;
 /// that are sometimes wrong, and for classes of very different size.
 ///
 /// # Cost and limits
-/// Memory: four times the weights, the training rows, and the activations of a batch. A loss that is not a number, or
-/// grows ten-thousandfold, fails the stage.
+/// Memory: four times the weights, the training rows, and the activations of a batch. For a model that continues texts a
+/// row is a window of tokens, each with a number for every token of the vocabulary: let `batch_size` be small. A loss
+/// that is not a number, or grows ten-thousandfold, fails the stage.
 ///
 /// # Source
 /// Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization", algorithm 2, for the optimizer by default; He et
@@ -74,6 +75,7 @@ impl Definition for Fit {
             let message = format!("tensor `{name}` is quantized, expected float weights");
             problems.push(Problem::new("", message).help("train before the weights are quantized"));
         }
+        problems.extend(task_problem(parameters, cx.outline));
         let outline = trained(cx.outline).map_err(|problem| problems.push(problem)).ok();
         problems.extend(outline.iter().flat_map(|outline| training::glob_problems(&parameters.settings, outline)));
         let Some(outline) = outline.filter(|_| problems.is_empty()) else { return Err(problems) };
@@ -90,6 +92,22 @@ impl Definition for Fit {
         let stream = cx.stream.split("fit");
         let report = fit(&mut model, &rows, judges.as_ref(), None, &parameters.settings, &stream, &mut cx.watch())?;
         Ok(Outcome { model, receipt: training::receipt(&report) })
+    }
+}
+
+/// What the task does not allow.
+fn task_problem(parameters: &FitParameters, outline: &Outline) -> Option<Problem> {
+    let task = outline.outputs.as_ref().map(Outputs::task);
+    let weighted = parameters.settings.class_weights != ClassWeights::Uniform;
+    match task {
+        Some(Task::Embed) => {
+            let message = "an embedding has no answers to learn from";
+            Some(Problem::new("", message).help("give the recipe a task with answers, such as `task: classify`"))
+        }
+        Some(Task::Generate | Task::Regress) if weighted => {
+            Some(Problem::new("/class_weights", "weights classes, but the task has none"))
+        }
+        _ => None,
     }
 }
 
@@ -118,6 +136,7 @@ fn first_weights(cx: &Cx<'_>, model: &Checkpoint) -> Result<Checkpoint, PassErro
 
 #[cfg(test)]
 mod tests {
+    use paring_model::Outputs;
     use serde_json::json;
 
     use super::Fit;
@@ -164,6 +183,19 @@ mod tests {
         let found: Vec<_> = problems.iter().map(|p| (p.pointer.as_str(), p.message.as_str())).collect();
         assert_eq!(found[0], ("", "needs training rows, and the recipe has none"));
         assert_eq!(found[1].0, "/early_stopping");
+    }
+
+    #[test]
+    fn tasks_that_do_not_suit_are_refused() {
+        let plan = |block, outputs| {
+            let problems = bench().plan::<Fit>(&block, &built(&[3], inputs(2), outputs)).unwrap_err();
+            problems.into_iter().map(|problem| (problem.pointer, problem.message)).collect::<Vec<_>>()
+        };
+        let expected = [(String::new(), "an embedding has no answers to learn from".to_owned())];
+        assert_eq!(plan(json!({}), Outputs::Embed { width: 2, pair: None, score: None }), expected);
+        let number = Outputs::Regress { column: "y".to_owned(), mean: 0.0, scale: 1.0 };
+        let expected = [("/class_weights".to_owned(), "weights classes, but the task has none".to_owned())];
+        assert_eq!(plan(json!({"class_weights": "balanced"}), number), expected);
     }
 
     #[test]

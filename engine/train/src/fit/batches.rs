@@ -12,18 +12,21 @@ use crate::rng::Stream;
 pub(super) struct Part<'a> {
     /// What the network reads.
     pub(super) inputs: &'a Rows,
-    /// [rows]: class numbers (u32) or standardized numbers (f32).
+    /// [rows]: class numbers (u32) or standardized numbers (f32); or [rows, length - 1]: the tokens that follow (u32).
     pub(super) targets: Tensor,
     /// Rows.
     pub(super) count: usize,
 }
 
 impl<'a> Part<'a> {
-    /// Of examples; their targets become a tensor.
-    pub(super) fn new(examples: &'a Examples, part: &'static str) -> Result<Self> {
+    /// Of examples; their targets become a tensor. Where `continues`, each token but the first is a target.
+    pub(super) fn new(examples: &'a Examples, part: &'static str, continues: bool) -> Result<Self> {
         let count = examples.inputs.len();
         if count == 0 {
             return Err(TrainError::NoRows { part });
+        }
+        if continues {
+            return Ok(Self { inputs: &examples.inputs, targets: following(&examples.inputs)?, count });
         }
         if examples.targets.len() != count {
             let found = examples.targets.len();
@@ -36,6 +39,20 @@ impl<'a> Part<'a> {
         };
         Ok(Self { inputs: &examples.inputs, targets, count })
     }
+}
+
+/// The tokens of every window but the first.
+fn following(rows: &Rows) -> Result<Tensor> {
+    let Rows::Tokens(windows) = rows else {
+        return Err(TrainError::Mismatch("the rows are no windows of tokens".to_owned()));
+    };
+    let length = windows.first().map_or(0, |window| window.ids.len());
+    if length < 2 || windows.iter().any(|window| window.ids.len() != length) {
+        let message = "windows of tokens have different lengths, or one token each".to_owned();
+        return Err(TrainError::Mismatch(message));
+    }
+    let ids: Vec<u32> = windows.iter().flat_map(|window| window.ids.iter().skip(1).copied()).collect();
+    Ok(Tensor::from_vec(ids, (windows.len(), length - 1), &Device::Cpu)?)
 }
 
 /// Rows without answers.

@@ -16,19 +16,24 @@ pub(super) struct Objective<'a> {
 }
 
 enum Task {
-    Classes { weights: Option<Tensor> },
+    Classes {
+        weights: Option<Tensor>,
+    },
     Values,
+    /// Every token of a window, after those before it.
+    Following,
 }
 
 impl<'a> Objective<'a> {
-    /// For these training targets of a model with `width` outputs.
+    /// For these training targets of a model with `width` outputs, or, where it `continues` texts, for the texts.
     pub(super) fn new(
         targets: &Targets,
-        width: usize,
+        (width, continues): (usize, bool),
         teacher: Option<&'a Teacher>,
         settings: &FitSettings,
     ) -> Result<Self> {
         let task = match targets {
+            _ if continues => Task::Following,
             Targets::Classes(classes) => {
                 known_classes(classes, width)?;
                 Task::Classes { weights: class_weights(classes, width, settings.class_weights)? }
@@ -53,6 +58,10 @@ impl<'a> Objective<'a> {
         let soft = match &self.task {
             Task::Classes { .. } => loss::soft_cross_entropy(outputs, &wanted, teacher.temperature)?,
             Task::Values => loss::mean_squared_error(outputs, &wanted.squeeze(1)?)?,
+            Task::Following => {
+                let message = "a model that continues texts learns from no teacher".to_owned();
+                return Err(TrainError::Mismatch(message));
+            }
         };
         if teacher.alpha >= 1.0 {
             return Ok(soft);
@@ -70,6 +79,10 @@ impl<'a> Objective<'a> {
         match &self.task {
             Task::Classes { weights } => loss::cross_entropy(outputs, targets, weights.as_ref(), smoothing),
             Task::Values => loss::mean_squared_error(outputs, targets),
+            Task::Following => {
+                let logits = outputs.narrow(1, 0, targets.dim(1)?)?.flatten_to(1)?;
+                loss::cross_entropy(&logits, &targets.flatten_all()?, None, smoothing)
+            }
         }
     }
 }

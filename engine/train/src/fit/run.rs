@@ -3,7 +3,7 @@
 use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor};
 use paring_data::{Examples, Targets};
-use paring_model::{Checkpoint, Forward, Network};
+use paring_model::{Checkpoint, Forward, Network, Task};
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 
@@ -57,6 +57,8 @@ struct Run<'a> {
     optimizer: Optimizer,
     objective: Objective<'a>,
     settings: &'a FitSettings,
+    /// Whether the model continues texts.
+    continues: bool,
     stream: &'a Stream,
     train: Part<'a>,
     validate: Option<Part<'a>>,
@@ -76,12 +78,15 @@ impl<'a> Run<'a> {
         settings: &'a FitSettings,
         stream: &'a Stream,
     ) -> Result<Self> {
-        let validate = rows.validate.map(|examples| Part::new(examples, "validation")).transpose()?;
+        let outline = model.outline();
+        let continues = outline.outputs.as_ref().is_some_and(|outputs| outputs.task() == Task::Generate);
+        let part = |examples, name| Part::new(examples, name, continues);
+        let validate = rows.validate.map(|examples| part(examples, "validation")).transpose()?;
         if settings.early_stopping.is_some() && validate.is_none() {
             return Err(TrainError::NoRows { part: "validation" });
         }
-        let train = Part::new(rows.train, "training")?;
-        let width = model.outline().config.map_or(0, |config| config.output);
+        let train = part(rows.train, "training")?;
+        let width = outline.config.map_or(0, |config| config.output);
         if let Some(Targets::Classes(classes)) = rows.validate.map(|examples| &examples.targets) {
             known_classes(classes, width)?;
         }
@@ -93,8 +98,9 @@ impl<'a> Run<'a> {
             network,
             trainable,
             optimizer: optimizer.with_factors(|name| rates.factor(name)),
-            objective: Objective::new(&rows.train.targets, width, rows.teacher, settings)?,
+            objective: Objective::new(&rows.train.targets, (width, continues), rows.teacher, settings)?,
             settings,
+            continues,
             stream,
             batches: batches::sizes(train.count, settings.batch_size),
             train,
@@ -219,12 +225,28 @@ impl<'a> Run<'a> {
     }
 
     fn validation_loss(&self, rows: &Part<'_>) -> Result<f32> {
+        if self.continues {
+            return self.loss_of_windows(rows);
+        }
         let mut outputs = Vec::new();
         let all: Vec<usize> = (0..rows.count).collect();
         for batch in all.chunks(VALIDATION_BATCH) {
             outputs.push(self.network.forward(&rows.inputs.batch(batch)?, &mut Forward::inference())?.detach());
         }
         self.objective.validation(&Tensor::cat(&outputs, 0)?, &rows.targets)
+    }
+
+    /// Batch by batch, because the logits of all windows would fill the memory.
+    fn loss_of_windows(&self, rows: &Part<'_>) -> Result<f32> {
+        let mut sum = 0.0;
+        let all: Vec<u32> = (0..rows.count as u32).collect();
+        for batch in all.chunks(self.settings.batch_size.max(1)) {
+            let input = rows.inputs.batch(&batch.iter().map(|&row| row as usize).collect::<Vec<_>>())?;
+            let outputs = self.network.forward(&input, &mut Forward::inference())?.detach();
+            let targets = rows.targets.index_select(&Tensor::from_slice(batch, batch.len(), &Device::Cpu)?, 0)?;
+            sum += f64::from(self.objective.validation(&outputs, &targets)?) * batch.len() as f64;
+        }
+        Ok((sum / rows.count as f64) as f32)
     }
 
     fn patience_is_over(&self, epoch: usize) -> bool {
