@@ -44,6 +44,9 @@ pub fn execute(arguments: &GenerateArguments, terminal: &Terminal) -> CommandRes
     } else {
         output::line("")?;
         terminal.say(&speed(&found));
+        if let Some(remark) = remark(&found, arguments.tokens) {
+            terminal.say(remark);
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -52,6 +55,14 @@ pub fn execute(arguments: &GenerateArguments, terminal: &Terminal) -> CommandRes
 pub fn failed(error: &LookError) -> Failure {
     let code = if matches!(error, LookError::Hub(_)) { "M003" } else { "M001" };
     Failure::plain(code, error.to_string())
+}
+
+/// Why there may be nothing to see.
+fn remark(found: &Continuation, limit: usize) -> Option<&'static str> {
+    (found.tokens == 0 && limit > 0).then_some(
+        "the model ended the text at once; one that was made for conversations wants the prompt as its chat template \
+         writes it",
+    )
 }
 
 fn speed(found: &Continuation) -> String {
@@ -63,4 +74,18 @@ fn speed(found: &Continuation) -> String {
         found.tokens,
         rate(found.tokens, found.decode_seconds)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use paring_engine::quicklook::Continuation;
+
+    use super::remark;
+
+    #[test]
+    fn an_empty_continuation_is_explained() {
+        let found = |tokens| Continuation { tokens, ..Continuation::default() };
+        assert!(remark(&found(0), 8).is_some_and(|said| said.contains("chat template")));
+        assert_eq!([remark(&found(0), 0), remark(&found(1), 8)], [None, None]);
+    }
 }

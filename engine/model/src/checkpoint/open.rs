@@ -54,10 +54,20 @@ pub(super) fn open(path: &Path) -> Result<Checkpoint> {
         };
     }
     let start = read_start(path, 16)?;
-    if is_gguf(&start) {
+    // What a file does not tell by its first bytes, it tells by its name.
+    let untold = start.get(8) != Some(&b'{');
+    let named = |endings: &[&str]| {
+        untold && path.extension().is_some_and(|found| endings.iter().any(|ending| found.eq_ignore_ascii_case(ending)))
+    };
+    let tensors = if is_pickle(&start) {
+        pickle::open(path)?
+    } else if is_gguf(&start) || named(&["gguf"]) {
         return super::gguf::open(path, BTreeMap::new());
-    }
-    let tensors = if is_pickle(&start) { pickle::open(path)? } else { open_weights(path)? };
+    } else if named(&["bin", "pt", "pth"]) {
+        pickle::open(path)?
+    } else {
+        open_weights(path)?
+    };
     let dense = |(name, tensor)| (name, Entry::File(FileWeight::dense(tensor)));
     let weights = tensors.into_iter().map(dense).collect();
     Ok(Checkpoint { config: None, inputs: None, outputs: None, weights, carried: Arc::default() })

@@ -22,7 +22,8 @@ type Archive<'a> = ZipArchive<Cursor<&'a [u8]>>;
 /// # Errors
 /// Says what is wrong with the file.
 pub(super) fn read(file: &[u8]) -> Result<Found<'_>, String> {
-    let mut archive = ZipArchive::new(Cursor::new(file)).map_err(|error| format!("its archive: {error}"))?;
+    let mut archive = ZipArchive::new(Cursor::new(file))
+        .map_err(|error| format!("its archive cannot be read, as when a file was cut short ({error})"))?;
     let names = archive.file_names().filter_map(|name| Some(name.ok()?.into_owned()));
     let names: Vec<String> = names.collect();
     let pickle = names.iter().find(|name| name.ends_with(PICKLE)).ok_or("its archive holds no `data.pkl`")?;

@@ -18,6 +18,9 @@ const VERSION: i128 = 1001;
 /// # Errors
 /// Says what is wrong with the file.
 pub(super) fn read(file: &[u8]) -> Result<Found<'_>, String> {
+    if file.is_empty() {
+        return Err("it is empty".to_owned());
+    }
     let mut reader = Reader::new(file);
     let foreign = || "it is a pickle that `torch.save` did not write".to_owned();
     match pickle(&mut reader).map_err(|reason| format!("{}: {reason}", foreign()))?.top() {

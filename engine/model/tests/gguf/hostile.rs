@@ -14,6 +14,8 @@ fn start(version: u32, tensors: u64, keys: u64) -> Vec<u8> {
 }
 
 #[rstest]
+#[case::empty(vec![], "4 bytes are expected here, but only 0 follow")]
+#[case::other(b"\x00\x01\x02\x03\x04".to_vec(), "it does not begin with `GGUF`")]
 #[case::cut(b"GGUF\x03".to_vec(), "4 bytes are expected here, but only 1 follow")]
 #[case::version(start(4, 0, 0), "it has version 4, expected 2 or 3")]
 #[case::old(start(1, 0, 0), "it has version 1, expected 2 or 3")]

@@ -150,6 +150,14 @@ fn pickles_of_others_are_refused() {
     assert_eq!(said, "it is a pickle that `torch.save` did not write");
 }
 
+#[test]
+fn a_file_that_is_cut_or_empty_is_told_by_its_name() {
+    assert_eq!(said(b""), "it is empty");
+    let good = fs::read(fixture("archive.pt")).unwrap();
+    let cut = said(&good[..good.len() / 2]);
+    assert!(cut.starts_with("its archive cannot be read, as when a file was cut short ("), "{cut}");
+}
+
 /// An archive of these members.
 fn archive(members: &[(&str, &[u8])], compression: CompressionMethod) -> Vec<u8> {
     let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
