@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::arguments::{CacheLocation, RecipeArguments};
 use crate::exit::{CommandResult, Failure};
+use crate::names::grouped;
 use crate::output;
 use crate::terminal::Terminal;
 
@@ -83,10 +84,10 @@ fn details(stage: &PlannedStage, indent: &str) -> std::io::Result<()> {
     output::line(&format!("\n{indent}{}: {}", stage.id, stage.pass))?;
     output::line(&format!("{indent}  parameters: {}", parameters(&stage.parameters)))?;
     for line in &stage.ledger {
-        output::line(&format!("{indent}  {} `{}`: {}", line.list, line.selector, line.sites.join(", ")))?;
+        output::line(&format!("{indent}  {} `{}`: {}", line.list, line.selector, names(&line.sites)))?;
     }
     if !stage.touches.is_empty() {
-        output::line(&format!("{indent}  changes: {}", stage.touches.join(", ")))?;
+        output::line(&format!("{indent}  changes: {}", names(&stage.touches)))?;
     }
     for (site, reason) in &stage.skips {
         output::line(&format!("{indent}  leaves `{site}` alone: {reason}"))?;
@@ -98,6 +99,10 @@ fn details(stage: &PlannedStage, indent: &str) -> std::io::Result<()> {
         output::line(&format!("{indent}  cache: {}, {}", if cache.hit { "hit" } else { "miss" }, cache.why))?;
     }
     stage.stages.iter().try_for_each(|nested| details(nested, &format!("{indent}    ")))
+}
+
+fn names(names: &[String]) -> String {
+    grouped(names.iter().map(String::as_str))
 }
 
 /// `epochs: 30, optimizer: {...}`, as a person would write it on one line.
