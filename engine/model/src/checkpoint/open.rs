@@ -49,7 +49,10 @@ pub(super) fn open(path: &Path) -> Result<Checkpoint> {
     let found = path.metadata().map_err(|source| ModelError::Io { action: "open", path: path.to_owned(), source })?;
     if found.is_dir() {
         return match only_gguf(path)? {
-            Some(file) => super::gguf::open(&path.join(&file), carried(path, &|name| name == file)?),
+            Some(file) => super::gguf::open(
+                &path.join(&file),
+                carried(path, &|name| name == file || WEIGHT_FILES.contains(&name))?,
+            ),
             None => open_directory(path),
         };
     }

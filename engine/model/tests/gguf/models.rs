@@ -66,6 +66,7 @@ fn a_directory_of_one_file_opens() {
     let directory = TempDir::new().unwrap();
     fs::copy(fixture("qwen2.gguf"), directory.path().join("weights.gguf")).unwrap();
     fs::write(directory.path().join("LICENSE"), "free").unwrap();
+    fs::write(directory.path().join("tf_model.h5"), "old weights").unwrap();
     let model = Checkpoint::open(directory.path()).unwrap();
     assert_eq!(model.carried_files().collect::<Vec<_>>(), [Path::new("LICENSE")]);
     fs::copy(fixture("qwen2.gguf"), directory.path().join("again.gguf")).unwrap();
