@@ -2,9 +2,8 @@
 
 use paring_data::Part;
 use paring_data::Parts;
-use paring_model::network::Network;
 use paring_model::tap::Observer;
-use paring_model::{Checkpoint, Forward, Input};
+use paring_model::{Checkpoint, Forward, Input, Rows};
 use paring_train::Stream;
 use rand::seq::SliceRandom as _;
 
@@ -14,8 +13,10 @@ use crate::error::{PassError, Problem};
 
 /// Fewer rows than this say too little about the range of an activation.
 pub(crate) const FEWEST_ROWS: usize = 8;
-/// Rows that run through the model at a time.
+/// Most rows that run through the model at a time.
 const BATCH: usize = 64;
+/// Most tokens that do.
+const TOKENS: usize = 4096;
 
 /// What is wrong with the rows that the recipe offers for calibration.
 pub(crate) fn problem(cx: &PlanCx<'_>) -> Option<Problem> {
@@ -36,8 +37,9 @@ fn available(parts: &Parts) -> usize {
 
 /// A model and the rows that it is watched on.
 pub(crate) struct Calibration {
-    network: Box<dyn Network>,
-    batches: Vec<Input>,
+    model: Checkpoint,
+    /// The rows, some at a time.
+    pub(crate) batches: Vec<Input>,
     /// How many rows there are.
     pub(crate) rows: usize,
 }
@@ -56,8 +58,8 @@ impl Calibration {
             )));
         }
         let chosen = choose(rows.len(), limit, &cx.stream.split("calibration"));
-        let batches = chosen.chunks(BATCH).map(|chosen| rows.batch(chosen)).collect::<Result<_, _>>()?;
-        Ok(Self { network: model.network()?, batches, rows: chosen.len() })
+        let batches = chosen.chunks(at_once(&rows)).map(|chosen| rows.batch(chosen)).collect::<Result<_, _>>()?;
+        Ok(Self { model: model.clone(), batches, rows: chosen.len() })
     }
 
     /// Runs all rows through the model and shows the input of every site to the observer.
@@ -65,12 +67,24 @@ impl Calibration {
     /// # Errors
     /// When the model does not run, the observer refuses, or the person pressed ctrl-C.
     pub(crate) fn watch(&self, cx: &Cx<'_>, observer: &mut dyn Observer) -> Result<(), PassError> {
+        let network = self.model.network()?;
         for (done, batch) in self.batches.iter().enumerate() {
             cx.check_cancelled()?;
             cx.services.progress(done, self.batches.len(), "calibration");
-            self.network.forward(batch, &mut Forward::observed(observer))?;
+            network.forward(batch, &mut Forward::observed(observer))?;
         }
         Ok(())
+    }
+}
+
+/// How many rows run at a time: texts of many tokens are fewer.
+fn at_once(rows: &Rows) -> usize {
+    match rows {
+        Rows::Features(_) => BATCH,
+        Rows::Tokens(rows) => {
+            let longest = rows.iter().map(|row| row.ids.len()).max().unwrap_or(1);
+            (TOKENS / longest.max(1)).clamp(1, BATCH)
+        }
     }
 }
 

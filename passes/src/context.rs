@@ -40,6 +40,27 @@ pub trait Services {
     /// # Errors
     /// When a measure cannot be taken.
     fn measure(&self, name: &str, model: &Checkpoint, part: Part) -> Result<f64, PassError>;
+
+    /// Keeps a unit of the stage's work (some of the weights, and a note) where a crash does not lose it, until the
+    /// stage is done. The weights that come back are the same, but lie in a file rather than in memory.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn keep(&self, unit: &str, part: &Checkpoint, note: &Value) -> Result<Checkpoint, PassError> {
+        let _ = (unit, note);
+        Ok(part.clone())
+    }
+
+    /// The unit of that name, if an earlier run of the same stage kept it and did not come to its end.
+    fn kept(&self, unit: &str) -> Option<(Checkpoint, Value)> {
+        let _ = unit;
+        None
+    }
+
+    /// Lets a unit go that is not needed any more.
+    fn discard(&self, unit: &str) {
+        let _ = unit;
+    }
 }
 
 /// What a running pass is given.

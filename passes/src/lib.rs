@@ -3,6 +3,7 @@
 mod builtin;
 mod calibration;
 pub mod context;
+mod coroutine;
 pub mod effect;
 pub mod error;
 pub mod fraction;
@@ -10,6 +11,7 @@ pub mod pass;
 pub mod receipt;
 pub mod registry;
 mod training;
+mod walk;
 mod weights;
 mod wording;
 

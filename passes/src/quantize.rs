@@ -1,12 +1,16 @@
 //! Passes of the kind `quantize`: each is its module and, below, its line in the table.
 
+mod calibrated;
 mod clipping;
 mod groups;
+mod hessian;
 mod histogram;
 mod ranges;
 mod rounding;
 mod scales;
+mod scheme;
 
+pub mod gptq;
 pub mod rtn;
 pub mod static_int8;
 
@@ -14,5 +18,5 @@ use crate::builtin::pass;
 use crate::pass::Pass;
 
 pub(crate) fn passes() -> Vec<Box<dyn Pass>> {
-    vec![pass::<rtn::Rtn>(), pass::<static_int8::StaticInt8>()]
+    vec![pass::<rtn::Rtn>(), pass::<gptq::Gptq>(), pass::<static_int8::StaticInt8>()]
 }

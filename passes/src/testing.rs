@@ -95,6 +95,16 @@ impl Bench {
 
     /// Plans and runs the pass on all sites; where the plan says it is exact, it must come true.
     pub fn run<D: Definition>(&self, parameters: &Value, model: &Checkpoint) -> Result<Outcome, PassError> {
+        self.run_with::<D>(parameters, model, &self.services)
+    }
+
+    /// The same with another engine.
+    pub fn run_with<D: Definition>(
+        &self,
+        parameters: &Value,
+        model: &Checkpoint,
+        services: &dyn Services,
+    ) -> Result<Outcome, PassError> {
         let effect = self.plan::<D>(parameters, model).unwrap_or_else(|problems| panic!("{problems:#?}"));
         let step = builtin::pass::<D>().configure(parameters).unwrap();
         let sites = if model.is_built() { model.outline().sites().unwrap() } else { Vec::new() };
@@ -103,7 +113,7 @@ impl Bench {
             sites: &sites,
             data: self.data.as_ref().map(|(dataset, parts)| (dataset, parts)),
             stream: Stream::new(7).split("test"),
-            services: &self.services,
+            services,
         };
         let outcome = step.run(&mut cx, model.clone())?;
         if effect.exact {

@@ -15,6 +15,8 @@ pub(crate) struct FloatWeight {
     pub(crate) numbers: Vec<f32>,
     /// Shape: [out, in] or [out, in, kernel, kernel].
     pub(crate) shape: Vec<usize>,
+    /// Its zeros are a mask that stages keep.
+    pub(crate) masked: bool,
     /// The type that the model keeps it in.
     dtype: DType,
 }
@@ -26,7 +28,7 @@ impl FloatWeight {
     /// When it is missing, quantized, or holds a number that is not finite.
     pub(crate) fn read(model: &Checkpoint, site: &Site) -> Result<Self, PassError> {
         let name = site.weight();
-        let Weight::Dense { tensor, .. } = model.weight(&name)? else {
+        let Weight::Dense { tensor, masked } = model.weight(&name)? else {
             return Err(ModelError::Quantized { name }.into());
         };
         let numbers = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
@@ -36,7 +38,7 @@ impl FloatWeight {
                 "tensor `{name}` holds {found} at place {place}, expected finite numbers"
             )));
         }
-        Ok(Self { numbers, shape: tensor.dims().to_vec(), dtype: tensor.dtype() })
+        Ok(Self { numbers, shape: tensor.dims().to_vec(), masked, dtype: tensor.dtype() })
     }
 
     /// Numbers in a row.

@@ -271,6 +271,29 @@ impl Checkpoint {
         digest::changed(self, other)
     }
 
+    /// A model of nothing but some of the weights: no settings, inputs or outputs. Names that it does not have are left
+    /// out.
+    #[must_use]
+    pub fn part(&self, names: &[String]) -> Self {
+        let taken = |name: &String| Some((name.clone(), self.weights.get(name)?.clone()));
+        Self::of_weights(names.iter().filter_map(taken).collect())
+    }
+
+    /// A model of nothing but plain tensors: no settings, inputs or outputs.
+    pub fn of_tensors(tensors: impl IntoIterator<Item = (String, Tensor)>) -> Self {
+        let dense = |(name, tensor)| (name, Entry::Memory(Weight::Dense { tensor, masked: false }));
+        Self::of_weights(tensors.into_iter().map(dense).collect())
+    }
+
+    fn of_weights(weights: BTreeMap<String, Entry>) -> Self {
+        Self { config: None, inputs: None, outputs: None, weights, carried: Arc::default() }
+    }
+
+    /// Takes the weights of another model in the place of those of the same names.
+    pub fn adopt(&mut self, part: Self) {
+        self.weights.extend(part.weights);
+    }
+
     fn entry(&self, name: &str) -> Result<&Entry> {
         self.weights.get(name).ok_or_else(|| ModelError::MissingTensor { name: name.to_owned() })
     }

@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{ModelError, Result};
 
+pub use window::patches;
+
 /// Which weights share a scale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

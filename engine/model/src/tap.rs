@@ -2,6 +2,7 @@
 //! input, and the weight comes from a provider.
 
 mod embedding;
+mod late;
 
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use crate::network::Forward;
 use crate::quantized::QuantizedWeight;
 
 pub use embedding::TapEmbedding;
+pub use late::{LateWeight, LateWeights};
 
 /// What a site multiplies with.
 #[derive(Debug, Clone)]
@@ -28,6 +30,21 @@ pub enum TapWeight {
     },
     /// Runs in its own arithmetic; inference only.
     Quantized(Arc<QuantizedWeight>),
+    /// Read when it is first used, and may be replaced between two uses.
+    Late(Arc<LateWeight>),
+}
+
+impl TapWeight {
+    /// What is multiplied with now; never [`TapWeight::Late`].
+    ///
+    /// # Errors
+    /// When it has to be read and cannot be.
+    pub(crate) fn now(&self) -> Result<Self> {
+        match self {
+            TapWeight::Late(late) => late.now(),
+            weight => Ok(weight.clone()),
+        }
+    }
 }
 
 /// Where a network gets its weights: a checkpoint for inference, trainable variables for training.
@@ -111,10 +128,11 @@ impl TapLinear {
         if let Some(observer) = cx.observer.as_mut() {
             observer.see(&self.name, x)?;
         }
-        let y = match &self.weight {
+        let y = match &self.weight.now()? {
             TapWeight::Dense(tensor) => x.matmul(&tensor.t()?)?,
             TapWeight::Masked { tensor, mask } => x.matmul(&tensor.mul(mask)?.t()?)?,
             TapWeight::Quantized(weight) => weight.linear(&self.name, x, cx.mode)?,
+            TapWeight::Late(_) => return Err(late::nested(&self.name)),
         };
         Ok(match &self.bias {
             Some(bias) => y.broadcast_add(bias)?,
@@ -133,10 +151,11 @@ impl TapConv {
             observer.see(&self.name, x)?;
         }
         let convolve = |weight: &Tensor| convolve(x, weight, self.stride, self.padding, cx.mode);
-        let y = match &self.weight {
+        let y = match &self.weight.now()? {
             TapWeight::Dense(tensor) => convolve(tensor)?,
             TapWeight::Masked { tensor, mask } => convolve(&tensor.mul(mask)?)?,
             TapWeight::Quantized(weight) => weight.conv(&self.name, x, self.stride, self.padding, cx.mode)?,
+            TapWeight::Late(_) => return Err(late::nested(&self.name)),
         };
         Ok(match &self.bias {
             Some(bias) => y.broadcast_add(&bias.reshape((1, (), 1, 1))?)?,

@@ -1,6 +1,7 @@
 //! The stage cache: results under the digest of everything that decides them. Entries appear whole or not at all,
 //! failures never; an entry that does not hold what it says is not believed.
 
+mod journal;
 mod sealed;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,8 @@ use serde::{Deserialize, Serialize};
 use crate::key::KeyParts;
 use crate::output::write_atomically;
 use crate::report::EngineReceipt;
+
+pub use journal::Journal;
 
 /// Begins the name of every entry that a run is still writing.
 const UNFINISHED: &str = ".new-";

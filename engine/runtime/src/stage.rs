@@ -13,7 +13,7 @@ use paring_passes::{Cx, Effect, PassError, PlanCx};
 use paring_schema::{Diagnostic, Stage};
 use paring_train::{Stream, TrainError};
 
-use crate::cache::{Cache, CacheError, Cached};
+use crate::cache::{Cache, CacheError, Cached, Journal};
 use crate::events::{Cancel, Events};
 use crate::invariants::{self, Broken};
 use crate::key;
@@ -117,8 +117,10 @@ impl Runner<'_> {
         let (cached, hit) = match self.cache.load(&parts) {
             Some(cached) => (cached, true),
             None => {
-                let mut cached = self.work(configured, around, model, digest)?;
+                let journal = self.cache.journal(&parts.digest());
+                let mut cached = self.work(configured, around, (model, digest), &journal)?;
                 cached.model = self.cache.store(&parts, &cached)?;
+                journal.finish();
                 (cached, false)
             }
         };
@@ -131,13 +133,13 @@ impl Runner<'_> {
         &self,
         configured: &ConfiguredStage,
         around: &[String],
-        model: &Checkpoint,
-        digest: &str,
+        (model, digest): (&Checkpoint, &str),
+        journal: &Journal,
     ) -> Result<Cached, StageError> {
         let span = tracing::info_span!("stage", id = %configured.stage.id, pass = %configured.stage.pass);
         let _entered = span.enter();
         let (selection, effect) = self.effect(configured, model)?;
-        let services = StageServices { runner: self, configured, around };
+        let services = StageServices { runner: self, configured, around, journal };
         let mut stream = Stream::new(self.project.loaded().recipe.seed).split("stage");
         for id in around.iter().chain([&configured.stage.id]) {
             stream = stream.split(id);

@@ -1,5 +1,7 @@
 //! Whether a group size fits the targets, and which would.
 
+use paring_model::Site;
+
 use crate::effect::PlanCx;
 use crate::error::Problem;
 use crate::weights;
@@ -9,13 +11,13 @@ const NAMED: usize = 3;
 /// Sizes that a message offers.
 const OFFERED: usize = 6;
 
-/// Whether `size` divides the inputs of every target.
+/// Whether `size` divides the inputs of each of the sites.
 ///
 /// # Errors
 /// The sites that it does not divide, and sizes that divide all.
-pub(crate) fn check(cx: &PlanCx<'_>, size: usize) -> Result<(), Problem> {
+pub(crate) fn check(cx: &PlanCx<'_>, sites: &[Site], size: usize) -> Result<(), Problem> {
     let inputs: Vec<(&str, usize)> =
-        cx.sites.iter().map(|site| (site.name.as_str(), weights::inputs(weights::shape(cx, site)))).collect();
+        sites.iter().map(|site| (site.name.as_str(), weights::inputs(weights::shape(cx, site)))).collect();
     let wrong: Vec<String> = inputs
         .iter()
         .filter(|(_, inputs)| !inputs.is_multiple_of(size))

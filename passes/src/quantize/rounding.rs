@@ -1,9 +1,10 @@
 //! Rounding the weight of one site to integers, and what that will do to the model's outline.
 
+use candle_core::{Device, Tensor};
 use indexmap::IndexMap;
 use paring_model::{Checkpoint, Granularity, QuantizedWeight, Site, WeightOutline, WeightScheme};
 
-use super::scales;
+use super::scales::{self, WeightObserver};
 use crate::effect::{Effect, PlanCx};
 use crate::error::{PassError, Problem};
 use crate::weights::{self, Difference, FloatWeight};
@@ -39,20 +40,53 @@ pub(crate) fn round(
     model: &Checkpoint,
     site: &Site,
     scheme: WeightScheme,
+    observer: WeightObserver,
     activation: bool,
 ) -> Result<(QuantizedWeight, IndexMap<String, f64>), PassError> {
     let weight = FloatWeight::read(model, site)?;
-    let chosen = scales::choose(&weight.numbers, weight.inputs(), scheme);
-    let float = model.tensor(&site.weight())?.to_dtype(candle_core::DType::F32)?;
-    let rounded = QuantizedWeight::round(&float, scheme, &chosen.scales, &chosen.zero_points)?;
-    let restored = rounded.dequantize()?.flatten_all()?.to_vec1::<f32>()?;
-    let difference = Difference::between(&weight.numbers, &restored);
+    let rounded = nearest(&weight, scheme, observer)?;
+    let figures = figures(&weight, &rounded, activation)?;
+    Ok((rounded, figures))
+}
+
+/// A weight in the integers nearest to its numbers.
+///
+/// # Errors
+/// When the weight does not fit the scheme.
+pub(crate) fn nearest(
+    weight: &FloatWeight,
+    scheme: WeightScheme,
+    observer: WeightObserver,
+) -> Result<QuantizedWeight, PassError> {
+    let chosen = scales::choose(&weight.numbers, weight.inputs(), scheme, observer);
+    let float = Tensor::from_slice(&weight.numbers, weight.shape.as_slice(), &Device::Cpu)?;
+    Ok(QuantizedWeight::round(&float, scheme, &chosen.scales, &chosen.zero_points)?)
+}
+
+/// The numbers that the integers of a weight stand for.
+///
+/// # Errors
+/// When the integers do not fit the scheme.
+pub(crate) fn restored(weight: &QuantizedWeight) -> Result<Vec<f32>, PassError> {
+    Ok(weight.dequantize()?.flatten_all()?.to_vec1()?)
+}
+
+/// What a receipt says of a weight and its integers.
+///
+/// # Errors
+/// When the integers do not fit the scheme.
+pub(crate) fn figures(
+    weight: &FloatWeight,
+    rounded: &QuantizedWeight,
+    activation: bool,
+) -> Result<IndexMap<String, f64>, PassError> {
+    let difference = Difference::between(&weight.numbers, &restored(rounded)?);
     let figures = [
-        ("bits_per_weight", bits_per_weight(&rounded, activation)),
+        ("bits_per_weight", bits_per_weight(rounded, activation)),
         ("mean_squared_error", difference.mean_squared),
         ("relative_error", difference.relative),
     ];
-    Ok((rounded, figures.into_iter().map(|(name, figure)| (name.to_owned(), figure)).collect()))
+    Ok(figures.into_iter().map(|(name, figure)| (name.to_owned(), figure)).collect())
 }
 
 /// Bits that the weight takes in a file with its scales and zero points, shared out over its numbers.

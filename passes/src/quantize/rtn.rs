@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::groups;
 use super::rounding::{self, describe};
+use super::scales::WeightObserver;
+use super::scheme::{self, Sharing};
 use crate::context::Cx;
 use crate::effect::{Effect, PlanCx};
 use crate::error::{PassError, Problem};
@@ -19,7 +21,7 @@ use crate::wording::counted;
 /// Each targeted weight becomes a packed integer and a shared scale. The integers run from -2^(b-1) to 2^(b-1) - 1.
 /// Symmetric: scale = max |w| / ((2^b - 1) / 2), q = round(w / scale). Asymmetric: the range from min to max, widened
 /// to include zero, is cut into 2^b - 1 steps, scale = (max - min) / (2^b - 1), zero point = round(-2^(b-1) - min /
-/// scale), q = round(w / scale) + zero point. No weight moves by more than half a step. Zero is always an integer of
+/// scale), q = round(w / scale) + zero point. No weight moves by more than half a step, unless `mse` clips it. Zero is always an integer of
 /// its own, so that pruned weights stay exactly zero. Weights that share a scale and are all zero get scale 1. Biases
 /// and norms stay as they are.
 ///
@@ -36,7 +38,9 @@ use crate::wording::counted;
 /// `bits` sets the size and the error: one bit less doubles the step. Where `symmetric` is false each scale has a zero
 /// point, which pays where weights lie on one side of zero. `granularity` says which weights share a scale: `tensor`,
 /// `channel` (an output channel) or `group` (`group_size` consecutive inputs of one output channel; the height and
-/// width of a convolution's kernel count as inputs). `group_size` must divide the inputs of every target.
+/// width of a convolution's kernel count as inputs). `group_size` must divide the inputs of every target. `observer:
+/// mse` tries smaller ranges than from the smallest to the largest weight, 0.30 to 1.00 of it, and takes that of least
+/// squared error: outliers are clipped so that the steps between all others are smaller. It pays below 8 bits.
 ///
 /// # Cost and limits
 /// Reads each weight once and holds one layer at a time. A scale takes 32 bits: groups of 32 add one bit a weight.
@@ -44,7 +48,7 @@ use crate::wording::counted;
 /// # Source
 /// Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
 /// section 2.1, for the affine scheme; Nagel et al. 2021, "A White Paper on Neural Network Quantization", section 2.2;
-/// the choice of scales is that of the compressed-tensors format.
+/// section 3.1, for `mse`; the choice of scales is that of the compressed-tensors format.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RtnParameters {
@@ -62,18 +66,9 @@ pub struct RtnParameters {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_048_576), example = 64)]
     pub group_size: Option<usize>,
-}
-
-/// Which weights share a scale.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Sharing {
-    /// All of a layer.
-    Tensor,
-    /// Those of one output channel.
-    Channel,
-    /// `group_size` consecutive inputs of one output channel.
-    Group,
+    /// How the range of the weights that share a scale is chosen.
+    #[serde(default)]
+    pub observer: WeightObserver,
 }
 
 fn eight() -> u8 {
@@ -86,12 +81,7 @@ fn yes() -> bool {
 
 impl RtnParameters {
     fn scheme(&self) -> WeightScheme {
-        let granularity = match (self.granularity, self.group_size) {
-            (Some(Sharing::Tensor), _) => Granularity::Tensor,
-            (Some(Sharing::Channel), _) | (None, None) => Granularity::Channel,
-            (Some(Sharing::Group) | None, size) => Granularity::Group(size.unwrap_or(128)),
-        };
-        WeightScheme { bits: self.bits, symmetric: self.symmetric, granularity }
+        scheme::of(self.bits, self.symmetric, self.granularity, self.group_size)
     }
 }
 
@@ -110,20 +100,14 @@ impl Definition for Rtn {
     };
 
     fn check(parameters: &RtnParameters) -> Vec<Problem> {
-        match (parameters.granularity, parameters.group_size) {
-            (Some(Sharing::Tensor | Sharing::Channel), Some(_)) => {
-                let problem = Problem::new("/group_size", "goes with `granularity: group` only");
-                vec![problem.help("remove `granularity` or `group_size`")]
-            }
-            _ => Vec::new(),
-        }
+        scheme::problems(parameters.granularity, parameters.group_size)
     }
 
     fn plan(parameters: &RtnParameters, cx: &PlanCx<'_>) -> Result<Effect, Vec<Problem>> {
         let scheme = parameters.scheme();
         let mut effect = rounding::plan(cx, scheme, false)?;
         if let Granularity::Group(size) = scheme.granularity {
-            groups::check(cx, size).map_err(|problem| vec![problem])?;
+            groups::check(cx, cx.sites, size).map_err(|problem| vec![problem])?;
         }
         effect.notes.push(describe(scheme));
         Ok(effect)
@@ -135,7 +119,7 @@ impl Definition for Rtn {
         for (done, site) in cx.sites.iter().enumerate() {
             cx.check_cancelled()?;
             cx.services.progress(done, cx.sites.len(), &site.name);
-            let (weight, figures) = rounding::round(&model, site, scheme, false)?;
+            let (weight, figures) = rounding::round(&model, site, scheme, parameters.observer, false)?;
             model.set_weight(&site.weight(), Weight::Quantized(weight));
             receipt.sites.insert(site.name.clone(), figures);
         }

@@ -7,8 +7,27 @@
 //! - asymmetric: scale = (max - min) / (2^b - 1), zero point = round(-2^(b-1) - min / scale).
 //!
 //! Both keep every weight within half a step of its integer. A group of zeros gets scale 1 and zero point 0.
+//!
+//! The observer `mse` shrinks the range: of the shares 1.00, 0.98, ... 0.30 of it, and of the two beside the best of
+//! them, the one with the least squared error between the weights and what their integers stand for. Weights beyond it
+//! are clipped.
 
 use paring_model::{Granularity, WeightScheme};
+use rayon::iter::ParallelIterator;
+use rayon::slice::ParallelSlice;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How the range of weights that share a scale is chosen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WeightObserver {
+    /// From the smallest to the largest weight: nothing is clipped.
+    #[default]
+    Minmax,
+    /// The part of it with the least squared error: outliers are clipped.
+    Mse,
+}
 
 /// Scales, and as many zero points when asymmetric.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -20,27 +39,34 @@ pub(crate) struct Scales {
 }
 
 /// Chooses scales for a matrix of `inputs` numbers a row, in row-major order. All numbers must be finite.
-pub(crate) fn choose(weights: &[f32], inputs: usize, scheme: WeightScheme) -> Scales {
+pub(crate) fn choose(weights: &[f32], inputs: usize, scheme: WeightScheme, observer: WeightObserver) -> Scales {
     let length = match scheme.granularity {
         Granularity::Tensor => weights.len(),
         Granularity::Channel => inputs,
         Granularity::Group(size) => size,
     };
-    let mut chosen = Scales::default();
-    for group in weights.chunks(length.max(1)) {
-        let (scale, zero_point) = fit(group, scheme);
-        chosen.scales.push(scale);
-        if !scheme.symmetric {
-            chosen.zero_points.push(zero_point);
-        }
-    }
-    chosen
+    let steps: Vec<(f32, i8)> = weights.par_chunks(length.max(1)).map(|group| fit(group, scheme, observer)).collect();
+    let zero_points = if scheme.symmetric { Vec::new() } else { steps.iter().map(|(_, zero)| *zero).collect() };
+    Scales { scales: steps.into_iter().map(|(scale, _)| scale).collect(), zero_points }
 }
 
 /// Scale and zero point of one group.
-fn fit(group: &[f32], scheme: WeightScheme) -> (f32, i8) {
+pub(crate) fn fit(group: &[f32], scheme: WeightScheme, observer: WeightObserver) -> (f32, i8) {
     let low = f64::from(group.iter().copied().fold(0.0, f32::min));
     let high = f64::from(group.iter().copied().fold(0.0, f32::max));
+    let of_share = |share: f64| of_range(low * share, high * share, scheme);
+    match observer {
+        WeightObserver::Minmax => of_share(1.0),
+        WeightObserver::Mse => {
+            let error = |percent: u32| squared_error(group, of_share(f64::from(percent) / 100.0), scheme);
+            let coarse = least((15..=50).rev().map(|half| 2 * half), error);
+            of_share(f64::from(least([coarse, coarse + 1, coarse - 1].into_iter(), error).min(100)) / 100.0)
+        }
+    }
+}
+
+/// Scale and zero point of a range around zero.
+fn of_range(low: f64, high: f64, scheme: WeightScheme) -> (f32, i8) {
     if low == high {
         return (1.0, 0);
     }
@@ -54,6 +80,38 @@ fn fit(group: &[f32], scheme: WeightScheme) -> (f32, i8) {
     (scale, zero_point.clamp(lowest, lowest + steps) as i8)
 }
 
+/// The candidate of least error; the first of equals.
+fn least(candidates: impl Iterator<Item = u32>, error: impl Fn(u32) -> f32) -> u32 {
+    let mut best = (100, f32::INFINITY);
+    for candidate in candidates {
+        let error = error(candidate);
+        if error < best.1 {
+            best = (candidate, error);
+        }
+    }
+    best.0
+}
+
+/// Sum of squared differences between weights and what their integers stand for.
+fn squared_error(group: &[f32], (scale, zero_point): (f32, i8), scheme: WeightScheme) -> f32 {
+    /// Adding it to a number below 2^22 leaves the nearest whole number in the last bits, halves to even.
+    const SHIFT: f32 = 12_582_912.0;
+    let zero_point = f32::from(zero_point);
+    let (lowest, highest) = (f32::from(scheme.lowest()) - zero_point, f32::from(scheme.highest()) - zero_point);
+    let inverse = 1.0 / scale;
+    let mut lanes = [0.0_f32; 8];
+    let (chunks, rest) = group.as_chunks::<8>();
+    let squared = |weight: f32| {
+        let integer = (weight * inverse).max(lowest).min(highest) + SHIFT - SHIFT;
+        let difference = integer * scale - weight;
+        difference * difference
+    };
+    for chunk in chunks {
+        lanes.iter_mut().zip(chunk).for_each(|(lane, &weight)| *lane += squared(weight));
+    }
+    lanes.iter().sum::<f32>() + rest.iter().map(|&weight| squared(weight)).sum::<f32>()
+}
+
 /// The nearest scale that `f32` can divide by: never zero or subnormal, however small the weights.
 fn positive(scale: f64) -> f32 {
     (scale as f32).max(f32::MIN_POSITIVE)
@@ -65,7 +123,11 @@ mod tests {
     use proptest::prelude::{Strategy, any, prop, proptest};
     use rstest::rstest;
 
-    use super::{Scales, choose};
+    use super::{Scales, WeightObserver, choose as choose_by, fit, of_range, squared_error};
+
+    fn choose(weights: &[f32], inputs: usize, scheme: WeightScheme) -> Scales {
+        choose_by(weights, inputs, scheme, WeightObserver::Minmax)
+    }
 
     fn scheme(bits: u8, symmetric: bool, granularity: Granularity) -> WeightScheme {
         WeightScheme { bits, symmetric, granularity }
@@ -114,6 +176,28 @@ mod tests {
         let chosen = choose(&weights, 8, scheme(bits, symmetric, Granularity::Tensor));
         assert!((chosen.scales[0] - scale).abs() < 1e-7, "{chosen:?}");
         assert_eq!(chosen.zero_points.first().copied().unwrap_or(0), zero_point);
+    }
+
+    /// An outlier among small weights is clipped; an even spread is hardly.
+    #[rstest]
+    #[case(true)]
+    #[case(false)]
+    fn mse_is_the_least_of_all_shares(#[case] symmetric: bool) {
+        let scheme = scheme(4, symmetric, Granularity::Tensor);
+        for outlier in [1.5_f32, 2.0, 3.0] {
+            let mut group: Vec<f32> = (0..64).map(|index| (index as f32 * 0.7).sin()).collect();
+            group[7] = outlier;
+            let found = squared_error(&group, fit(&group, scheme, WeightObserver::Mse), scheme);
+            let range = group.iter().fold((0.0_f32, 0.0_f32), |(low, high), w| (low.min(*w), high.max(*w)));
+            let share = |percent: u32| {
+                let share = f64::from(percent) / 100.0;
+                squared_error(&group, of_range(f64::from(range.0) * share, f64::from(range.1) * share, scheme), scheme)
+            };
+            let least = (30..=100).map(share).fold(f32::INFINITY, f32::min);
+            assert!(found <= least * 1.05, "{found}, least {least}");
+            assert!(outlier < 2.0 || found < share(100), "{found}, unclipped {}", share(100));
+        }
+        assert_eq!(fit(&[0.0; 4], scheme, WeightObserver::Mse), (1.0, 0));
     }
 
     fn groups() -> impl Strategy<Value = Vec<f32>> {

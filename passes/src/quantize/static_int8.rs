@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::clipping::Observer;
 use super::ranges::{self, InputGrid};
 use super::rounding;
+use super::scales::WeightObserver;
 use crate::calibration::{self, Calibration};
 use crate::context::Cx;
 use crate::effect::{Effect, PlanCx};
@@ -108,7 +109,7 @@ impl Definition for StaticInt8 {
         let mut receipt = Receipt::default();
         for site in cx.sites {
             let Some(grid) = grids.get(&site.name) else { continue };
-            let (mut weight, mut figures) = rounding::round(&model, site, SCHEME, true)?;
+            let (mut weight, mut figures) = rounding::round(&model, site, SCHEME, WeightObserver::Minmax, true)?;
             weight.activation = Some(grid.scheme);
             model.set_weight(&site.weight(), Weight::Quantized(weight));
             figures.extend(describe(grid));

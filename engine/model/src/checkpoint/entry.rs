@@ -195,7 +195,12 @@ impl Entry {
     /// Writes the bytes of one of its parts.
     pub(super) fn write(&self, stored: &Stored, out: &mut dyn Write) -> Result<std::io::Result<()>> {
         Ok(match self {
-            Entry::File(weight) => out.write_all(&weight.part(&stored.weight, stored.part)?.bytes()?),
+            Entry::File(weight) => {
+                let part = weight.part(&stored.weight, stored.part)?;
+                let written = out.write_all(&part.bytes()?);
+                part.release();
+                written
+            }
             Entry::Memory(Weight::Dense { tensor, .. }) => out.write_all(&bytes(tensor)?),
             Entry::Memory(Weight::Quantized(weight)) => out.write_all(&part_bytes(weight, stored)),
         })

@@ -1,6 +1,21 @@
 //! A convolution as a matrix multiplication: each position of the window becomes a row of inputs.
 
+use candle_core::{DType, Device, Tensor};
+
 use crate::error::{ModelError, Result};
+
+/// What the kernel of a convolution sees at each of its positions: x [rows, channels, height, width] and a weight of
+/// shape [out, channels, kernel, kernel] -> [rows x positions, channels x kernel x kernel], in f32.
+///
+/// # Errors
+/// When shapes do not fit.
+pub fn patches(name: &str, x: &Tensor, weight: &[usize], stride: usize, padding: usize) -> Result<Tensor> {
+    let window = Window::new(name, x.dims(), weight, stride, padding)?;
+    let numbers = x.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+    let rows: Vec<f32> = numbers.chunks(window.image().max(1)).flat_map(|image| window.unfold(image)).collect();
+    let width = window.inputs();
+    Ok(Tensor::from_vec(rows, (x.dim(0)? * window.positions().iter().product::<usize>(), width), &Device::Cpu)?)
+}
 
 /// A window that moves over images of one size.
 #[derive(Debug, Clone, Copy)]
@@ -45,9 +60,9 @@ impl Window {
     }
 
     /// An image [channels, height, width] to [positions, channels x kernel x kernel]; the border is zeros.
-    pub(super) fn unfold(&self, image: &[i16]) -> Vec<i16> {
+    pub(super) fn unfold<T: Copy + Default>(&self, image: &[T]) -> Vec<T> {
         let [down, across] = self.positions();
-        let mut rows = vec![0; down * across * self.inputs()];
+        let mut rows = vec![T::default(); down * across * self.inputs()];
         let places = (0..down).flat_map(|top| (0..across).map(move |left| (top * self.stride, left * self.stride)));
         for ((top, left), row) in places.zip(rows.chunks_exact_mut(self.inputs().max(1))) {
             self.copy(image, top, left, row);
@@ -56,7 +71,7 @@ impl Window {
     }
 
     /// What lies under the window at one place, which counts the border.
-    fn copy(&self, image: &[i16], top: usize, left: usize, row: &mut [i16]) {
+    fn copy<T: Copy>(&self, image: &[T], top: usize, left: usize, row: &mut [T]) {
         let [height, width] = self.size;
         let [kernel_height, kernel_width] = self.kernel;
         // The part of the window's width that lies over the image, as offsets into the window.

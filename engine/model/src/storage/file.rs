@@ -4,11 +4,12 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
-use memmap2::Mmap;
+use memmap2::{Mmap, UncheckedAdvice};
 use safetensors::Dtype;
 
 use super::header::{self, Place};
@@ -45,7 +46,19 @@ impl Mapped {
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Lets the memory of these bytes go; they are read from the file again when they are touched again.
+    #[allow(unsafe_code, reason = "letting pages of a memory map go is the only way to stream a large file")]
+    fn release(&self, bytes: Range<usize>) {
+        // SAFETY: The map is read-only and of a file: pages that are let go are read anew with the same bytes.
+        let released = unsafe { self.map.unchecked_advise_range(UncheckedAdvice::DontNeed, bytes.start, bytes.len()) };
+        // Only memory is at stake, not what is read.
+        drop(released);
+    }
 }
+
+/// Tensors of fewer bytes than this stay in memory once they were touched.
+const SMALL: usize = 1 << 20;
 
 /// Makes numbers of bytes that are not simply little-endian numbers in row-major order.
 pub(crate) trait Decoder: fmt::Debug + Send + Sync {
@@ -115,7 +128,17 @@ impl FileTensor {
                 self.place.dtype
             ))
         })?;
-        Ok(Tensor::from_raw_buffer(&self.bytes()?, dtype, self.shape(), &Device::Cpu)?)
+        let tensor = Tensor::from_raw_buffer(&self.bytes()?, dtype, self.shape(), &Device::Cpu)?;
+        self.release();
+        Ok(tensor)
+    }
+
+    /// Lets the memory of its bytes go where it has many: whoever streams a model calls this when done with a tensor.
+    pub(crate) fn release(&self) {
+        let bytes = self.place.bytes.clone();
+        if bytes.len() >= SMALL && bytes.end <= self.file.bytes().len() {
+            self.file.release(bytes);
+        }
     }
 
     /// Whether both are the same bytes of the same mapped file, read in the same way.

@@ -25,7 +25,7 @@ impl TapEmbedding {
     pub fn lookup(&self, numbers: &Tensor) -> Result<Tensor> {
         let flat = numbers.flatten_all()?;
         self.check(&flat)?;
-        let rows = match &self.weight {
+        let rows = match &self.weight.now()? {
             TapWeight::Dense(tensor) => tensor.index_select(&flat, 0)?,
             TapWeight::Masked { tensor, mask } => tensor.index_select(&flat, 0)?.mul(&mask.index_select(&flat, 0)?)?,
             TapWeight::Quantized(weight) => {
@@ -34,6 +34,7 @@ impl TapEmbedding {
                     wanted.iter().flat_map(|&row| weight.dequantize_rows(row as usize..row as usize + 1)).collect();
                 Tensor::from_vec(numbers, (wanted.len(), weight.inputs()), &Device::Cpu)?.to_device(flat.device())?
             }
+            TapWeight::Late(_) => return Err(super::late::nested(&self.name)),
         };
         let mut shape = numbers.dims().to_vec();
         shape.push(rows.dim(1)?);
@@ -44,7 +45,7 @@ impl TapEmbedding {
     pub(crate) fn dtype(&self) -> DType {
         match &self.weight {
             TapWeight::Dense(tensor) | TapWeight::Masked { tensor, .. } => tensor.dtype(),
-            TapWeight::Quantized(_) => DType::F32,
+            TapWeight::Quantized(_) | TapWeight::Late(_) => DType::F32,
         }
     }
 

@@ -1,4 +1,4 @@
-//! What the engine does for a running pass: progress, cancellation, trials, measures.
+//! What the engine does for a running pass: progress, cancellation, trials, measures, and keeping what is finished.
 
 use indexmap::IndexMap;
 use paring_data::Part;
@@ -7,6 +7,7 @@ use paring_passes::{PassError, Services, Trial};
 use serde_json::Value;
 
 use super::{Runner, StageError};
+use crate::cache::Journal;
 use crate::events::Events;
 use crate::measures;
 use crate::project::{ConfiguredStage, configure};
@@ -17,6 +18,7 @@ pub struct StageServices<'a> {
     pub(super) runner: &'a Runner<'a>,
     pub(super) configured: &'a ConfiguredStage,
     pub(super) around: &'a [String],
+    pub(super) journal: &'a Journal,
 }
 
 impl Services for StageServices<'_> {
@@ -57,6 +59,18 @@ impl Services for StageServices<'_> {
             .map_err(|error| as_pass_error(&self.configured.stage.id, error))?;
         let value = measured.all().get(name).copied();
         value.ok_or_else(|| PassError::Failed(format!("there is no measure `{name}`")))
+    }
+
+    fn keep(&self, unit: &str, part: &Checkpoint, note: &Value) -> Result<Checkpoint, PassError> {
+        self.journal.keep(unit, part, note).map_err(|error| PassError::Failed(error.to_string()))
+    }
+
+    fn kept(&self, unit: &str) -> Option<(Checkpoint, Value)> {
+        self.journal.kept(unit)
+    }
+
+    fn discard(&self, unit: &str) {
+        self.journal.discard(unit);
     }
 }
 

@@ -1,0 +1,101 @@
+//! What passes that round weights by calibration inputs share: their plan, their inputs as columns, and the error of
+//! outputs.
+
+use candle_core::{Device, Tensor};
+use faer::Mat;
+use paring_model::quantized::patches;
+use paring_model::{Site, SiteKind, WeightScheme};
+
+use super::rounding;
+use crate::calibration;
+use crate::effect::{Effect, PlanCx};
+use crate::error::{PassError, Problem};
+use crate::walk::Group;
+use crate::weights;
+
+/// The sites that multiply: all but lookup tables.
+pub(crate) fn multiplying(sites: &[Site]) -> Vec<Site> {
+    sites.iter().filter(|site| !is_table(site)).cloned().collect()
+}
+
+fn is_table(site: &Site) -> bool {
+    matches!(site.kind, SiteKind::Embedding { .. })
+}
+
+/// The model after the targets that multiply are rounded; lookup tables among the targets are left, and told.
+///
+/// # Errors
+/// When there are too few calibration rows, or a target has no float weight.
+pub(crate) fn plan(cx: &PlanCx<'_>, scheme: WeightScheme) -> Result<Effect, Vec<Problem>> {
+    if let Some(problem) = calibration::problem(cx) {
+        return Err(vec![problem]);
+    }
+    let sites = multiplying(cx.sites);
+    let mut effect = rounding::plan(&PlanCx { sites: &sites, ..*cx }, scheme, false)?;
+    effect.skips = skips(cx);
+    effect.memory += memory(cx, &sites);
+    Ok(effect)
+}
+
+/// Sites that are left as they are, with the reason.
+pub(crate) fn skips(cx: &PlanCx<'_>) -> Vec<(String, String)> {
+    let reason = |site: &Site| match site.kind {
+        SiteKind::Embedding { tied: true } => {
+            "a lookup table, whose rows are the output layer's weights too: `quantize/rtn` rounds it".to_owned()
+        }
+        _ => "a lookup table, which multiplies nothing: `quantize/rtn` rounds it".to_owned(),
+    };
+    let tables = cx.sites.iter().filter(|site| is_table(site)).map(|site| (site.name.clone(), reason(site)));
+    weights::untargeted(cx).into_iter().chain(tables).collect()
+}
+
+/// Bytes of the second derivatives of the largest input, three times in f64 and once in f32, and their factor.
+fn memory(cx: &PlanCx<'_>, sites: &[Site]) -> u64 {
+    let inputs = sites.iter().map(|site| weights::inputs(weights::shape(cx, site))).max().unwrap_or(0);
+    (inputs * inputs * (3 * 8 + 2 * 4)) as u64
+}
+
+/// A group's input as rows of what its weights multiply: a convolution's kernel sees patches.
+///
+/// # Errors
+/// When shapes do not fit.
+pub(crate) fn columns(group: &Group, input: &Tensor) -> Result<Tensor, PassError> {
+    match group.sites.first() {
+        Some(Site { name, kind: SiteKind::Conv { kernel, stride, padding }, in_features, out_features, .. }) => {
+            let weight = [*out_features, *in_features, *kernel, *kernel];
+            Ok(patches(name, input, &weight, *stride, *padding)?)
+        }
+        _ => Ok(input.clone()),
+    }
+}
+
+/// The mean squared error of a layer's outputs over its calibration inputs.
+pub(crate) struct OutputError {
+    /// The mean of x x^T, [in, in].
+    mean: Tensor,
+}
+
+impl OutputError {
+    /// For these means.
+    ///
+    /// # Errors
+    /// When candle refuses.
+    pub(crate) fn new(mean: &Mat<f64>) -> Result<Self, PassError> {
+        let columns = mean.ncols();
+        let numbers: Vec<f32> = (0..columns).flat_map(|column| mean.col(column).iter().map(|x| *x as f32)).collect();
+        Ok(Self { mean: Tensor::from_vec(numbers, (columns, columns), &Device::Cpu)? })
+    }
+
+    /// Between two versions of a weight, row-major, [out, in]: the trace of D H D^T for their difference D.
+    ///
+    /// # Errors
+    /// When candle refuses.
+    pub(crate) fn between(&self, one: &[f32], other: &[f32]) -> Result<f64, PassError> {
+        let columns = self.mean.dim(0)?;
+        let difference: Vec<f32> = one.iter().zip(other).map(|(one, other)| one - other).collect();
+        let rows = difference.len() / columns.max(1);
+        let difference = Tensor::from_vec(difference, (rows, columns), &Device::Cpu)?;
+        let trace = difference.matmul(&self.mean)?.mul(&difference)?.sum(1)?.to_vec1::<f32>()?;
+        Ok(trace.into_iter().map(f64::from).sum::<f64>().max(0.0))
+    }
+}
