@@ -10,6 +10,7 @@ mod rounding;
 mod scales;
 mod scheme;
 
+pub mod awq;
 pub mod gptq;
 pub mod rtn;
 pub mod static_int8;
@@ -18,5 +19,5 @@ use crate::builtin::pass;
 use crate::pass::Pass;
 
 pub(crate) fn passes() -> Vec<Box<dyn Pass>> {
-    vec![pass::<rtn::Rtn>(), pass::<gptq::Gptq>(), pass::<static_int8::StaticInt8>()]
+    vec![pass::<rtn::Rtn>(), pass::<gptq::Gptq>(), pass::<awq::Awq>(), pass::<static_int8::StaticInt8>()]
 }

@@ -27,11 +27,33 @@ pub(crate) trait Visitor {
     /// What it cannot digest ends the walk.
     fn see(&mut self, group: &Group, input: &Tensor) -> Result<(), PassError>;
 
-    /// All batches were seen: the new weights of the group's sites, each with its figures.
+    /// All batches were seen: the new weights of the group's sites, each with its figures; none where they come once
+    /// the block is done.
     ///
     /// # Errors
     /// Why there are none.
     fn settle(&mut self, group: &Group, model: &Checkpoint) -> Result<Vec<(Weight, Figures)>, PassError>;
+
+    /// All groups of a block were seen: changes that leave the block's outputs as they are, or nearly so. What the next
+    /// blocks see is what the block made before.
+    ///
+    /// # Errors
+    /// Why they cannot be made.
+    fn finish(&mut self, model: &mut Checkpoint) -> Result<Finished, PassError> {
+        let _ = model;
+        Ok(Finished::default())
+    }
+}
+
+/// What a visitor did at the end of a block.
+#[derive(Default)]
+pub(crate) struct Finished {
+    /// Names of the tensors that changed.
+    pub(crate) tensors: Vec<String>,
+    /// Figures of the sites that changed.
+    pub(crate) figures: Vec<(String, Figures)>,
+    /// The changes come with a later block: nothing of this one can be kept yet.
+    pub(crate) waits: bool,
 }
 
 /// Sites that see the very same input.
@@ -163,7 +185,11 @@ impl Walk<'_> {
         for (batch, output) in self.batches.iter_mut().zip(outputs.into_iter().flatten()) {
             batch.x = output.unwrap_or_else(|| batch.x.clone());
         }
-        self.keep(index, &settled)
+        let Finished { tensors, figures, waits } = visitor.finish(&mut self.model)?;
+        let sites = figures.iter().map(|(site, _)| site.clone());
+        settled.extend(sites);
+        self.figures.extend(figures);
+        if waits { Ok(()) } else { self.keep(index, &settled, tensors) }
     }
 
     /// Every batch runs on to the next open group, or through the block.
@@ -211,18 +237,20 @@ impl Walk<'_> {
     /// The new weights of a group take the place of the old; the sites' names.
     fn settle(&mut self, group: &Group, visitor: &mut dyn Visitor) -> Result<Vec<String>, PassError> {
         let new = visitor.settle(group, &self.model)?;
+        let settled = group.sites.iter().take(new.len()).map(|site| site.name.clone()).collect();
         self.open.retain(|open| open.name() != group.name());
         for (site, (weight, figures)) in group.sites.iter().zip(new) {
             self.model.set_weight(&site.weight(), weight);
             self.weights.replace(&site.name, stored(&self.model, site)?);
             self.figures.insert(site.name.clone(), figures);
         }
-        Ok(group.sites.iter().map(|site| site.name.clone()).collect())
+        Ok(settled)
     }
 
     /// Keeps what a block came to, where it changed something, and lets its weights go.
-    fn keep(&mut self, index: usize, settled: &[String]) -> Result<(), PassError> {
-        let names: Vec<String> = settled.iter().map(|site| format!("{site}.weight")).collect();
+    fn keep(&mut self, index: usize, settled: &[String], tensors: Vec<String>) -> Result<(), PassError> {
+        let mut names: Vec<String> = settled.iter().map(|site| format!("{site}.weight")).collect();
+        names.extend(tensors);
         let told: BTreeMap<&String, &Figures> =
             settled.iter().filter_map(|site| Some((site, self.figures.get(site)?))).collect();
         let kept = self.cx.services.keep(&block_unit(index), &self.model.part(&names), &json!(told))?;

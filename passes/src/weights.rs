@@ -41,6 +41,11 @@ impl FloatWeight {
         Ok(Self { numbers, shape: tensor.dims().to_vec(), masked, dtype: tensor.dtype() })
     }
 
+    /// The same weight with other numbers.
+    pub(crate) fn with(&self, numbers: Vec<f32>) -> Self {
+        Self { numbers, shape: self.shape.clone(), ..*self }
+    }
+
     /// Numbers in a row.
     pub(crate) fn inputs(&self) -> usize {
         inputs(&self.shape)

@@ -66,7 +66,7 @@ pub use outline::{Outline, WeightOutline};
 pub use outputs::{Answer, Outputs, Task};
 pub use quantized::{ActivationScheme, Granularity, QuantizedWeight, WeightScheme};
 pub use rows::Rows;
-pub use sites::{Role, Site, SiteKind};
+pub use sites::{Fold, Role, Site, SiteKind};
 pub use table::{Column, Table, Values};
 pub use text::{TextInput, TokenRow, Tokenizer};
 pub use tokens::Tokens;

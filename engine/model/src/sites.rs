@@ -56,6 +56,18 @@ pub enum SiteKind {
     },
 }
 
+/// What writes a site's input, and nothing but sites that share it reads: dividing what it writes by some numbers and
+/// multiplying the sites' columns by them leaves the model's answers as they are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fold {
+    /// A normalization: its weight, and its bias where it has one.
+    Norm(String),
+    /// A site whose outputs reach the input unmixed, number by number, times others at most: the rows of its weight, and
+    /// its bias where it has one.
+    Rows(String),
+}
+
 /// One linear or convolution layer, or one lookup table.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Site {
@@ -78,6 +90,8 @@ pub struct Site {
     pub positions: usize,
     /// The normalization that directly precedes it, by name.
     pub norm_before: Option<String>,
+    /// What writes its input, where scales can be folded into that.
+    pub fold: Option<Fold>,
     /// Other sites that see the very same input.
     pub shares_input_with: Vec<String>,
 }

@@ -4,7 +4,7 @@
 use candle_core::{Device, Tensor};
 use faer::Mat;
 use paring_model::quantized::patches;
-use paring_model::{Site, SiteKind, WeightScheme};
+use paring_model::{Fold, Site, SiteKind, WeightScheme};
 
 use super::rounding;
 use crate::calibration;
@@ -47,6 +47,18 @@ pub(crate) fn skips(cx: &PlanCx<'_>) -> Vec<(String, String)> {
     };
     let tables = cx.sites.iter().filter(|site| is_table(site)).map(|site| (site.name.clone(), reason(site)));
     weights::untargeted(cx).into_iter().chain(tables).collect()
+}
+
+/// What takes up the scales of a site's input, where the stage may change all that this changes: the sites that share
+/// the input, and the site that writes it.
+pub(crate) fn fold<'a>(site: &'a Site, targets: &[Site]) -> Option<&'a Fold> {
+    let is_target = |name: &String| targets.iter().any(|target| target.name == *name);
+    let fold = site.fold.as_ref()?;
+    let writer = match fold {
+        Fold::Norm(_) => true,
+        Fold::Rows(name) => is_target(name),
+    };
+    (writer && site.shares_input_with.iter().all(is_target)).then_some(fold)
 }
 
 /// Bytes of the second derivatives of the largest input, three times in f64 and once in f32, and their factor.

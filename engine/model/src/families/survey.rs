@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::config::Config;
 use crate::error::{ModelError, Result};
 use crate::outline::WeightOutline;
-use crate::sites::{Role, Site, SiteKind};
+use crate::sites::{Fold, Role, Site, SiteKind};
 use crate::units::{Slice, UnitGroup};
 
 /// The tensors of a built model.
@@ -88,6 +88,8 @@ pub(crate) struct Survey<'a> {
     pub(crate) flow: Flow,
     /// The units that the flow carries.
     pub(crate) stream: Stream,
+    /// What writes the flow, where scales can be folded into that.
+    pub(crate) fold: Option<Fold>,
     /// Tensors so far.
     pub(crate) tensors: Vec<Declared>,
     /// Sites so far.
@@ -129,7 +131,7 @@ impl<'a> Survey<'a> {
             }
         };
         let (tensors, sites, groups) = (Vec::new(), Vec::new(), Vec::new());
-        let survey = Self { family, known, flow, stream: None, tensors, sites, groups };
+        let survey = Self { family, known, flow, stream: None, fold: None, tensors, sites, groups };
         if flow.size() == 0 || config.output == 0 {
             return Err(survey.wrong("the model needs at least one input and one output".to_owned()));
         }
@@ -168,7 +170,8 @@ impl<'a> Survey<'a> {
         let out = self.outputs(&draft)?;
         let shape = draft.weight_shape(out);
         let bias = self.has(&format!("{}.bias", draft.name), draft.bias);
-        let site = draft.site(out, bias, draft.input);
+        let fold = self.fold.take().filter(|_| draft.kind == SiteKind::Linear);
+        let site = Site { fold, ..draft.site(out, bias, draft.input) };
         let start = Start::Uniform { fan_in: shape.iter().skip(1).copied().fold(1, usize::saturating_mul) };
         self.declare(site.weight(), shape, start, draft.to)?;
         if bias {
@@ -251,6 +254,7 @@ impl Draft {
             bias,
             positions: positions(self.kind, input),
             norm_before: None,
+            fold: None,
             shares_input_with: Vec::new(),
         }
     }

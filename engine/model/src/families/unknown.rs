@@ -26,6 +26,7 @@ fn site(outline: &Outline, name: &str, weight: &WeightOutline) -> Option<Site> {
         bias: outline.weights.contains_key(&format!("{name}.bias")),
         positions: 1,
         norm_before: None,
+        fold: None,
         shares_input_with: Vec::new(),
     })
 }

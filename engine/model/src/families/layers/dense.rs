@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::families::stack::{Block, Parts};
 use crate::families::survey::{Draft, Flow, Survey, Width};
 use crate::network::Forward;
-use crate::sites::{Role, SiteKind};
+use crate::sites::{Fold, Role, SiteKind};
 use crate::tap::TapLinear;
 
 /// Adds `layers.{layer}`: neurons that read the whole row.
@@ -20,6 +20,8 @@ pub(crate) fn survey(spec: &DenseSpec, layer: usize, survey: &mut Survey<'_>) ->
         return Err(survey.wrong(reason));
     }
     let (from, to) = (survey.stream, survey.open(&name, "neurons"));
+    // relu(x / s) = relu(x) / s for s above zero; no other activation here is so.
+    let fold = (spec.activation == Activation::Relu).then(|| Fold::Rows(name.clone()));
     let out = survey.site(Draft {
         name,
         role: Role::Hidden,
@@ -33,6 +35,7 @@ pub(crate) fn survey(spec: &DenseSpec, layer: usize, survey: &mut Survey<'_>) ->
     })?;
     survey.flow = Flow::Features(out);
     survey.stream = to;
+    survey.fold = fold;
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use super::spec::{LayerNames, LlamaSpec};
 use crate::error::Result;
 use crate::families::survey::Known;
 use crate::families::transformer::walk::{Linear, Walk};
-use crate::sites::Role;
+use crate::sites::{Fold, Role};
 
 /// Walks the decoder.
 pub(crate) fn survey<'a>(spec: &LlamaSpec, known: Known<'a>) -> Result<Walk<'a>> {
@@ -53,6 +53,7 @@ fn attention(spec: &LlamaSpec, names: &LayerNames, layer: usize, hidden: usize, 
     let shared = walk.linear(reads(key, Role::Key, None))?;
     walk.linear(reads(value, Role::Value, Some(shared)))?;
     walk.share_input(&[query, key, value]);
+    walk.fold(&[query, key, value], &Fold::Norm(names.attention_norm.clone()));
     let (heads, groups) = (walk.pieces(query, inner, width)?, walk.pieces(key, shared, width)?);
     if !heads.is_multiple_of(groups) {
         let reason = format!("`{query}` has {heads} heads, expected a multiple of the {groups} of `{key}`");
@@ -72,6 +73,10 @@ fn attention(spec: &LlamaSpec, names: &LayerNames, layer: usize, hidden: usize, 
         bias: false,
         norm_before: None,
     })?;
+    // Where several heads of queries share a head of values, one row of values is read in several places.
+    if heads == groups {
+        walk.fold(&[output], &Fold::Rows(value.clone()));
+    }
     let queries = heads / groups * width;
     walk.group("kv_groups", groups, &[(query, queries), (key, width), (value, width)], (output, queries));
     Ok(())
@@ -99,6 +104,8 @@ fn feed_forward(names: &LayerNames, layer: usize, hidden: usize, walk: &mut Walk
         bias: false,
         norm_before: None,
     })?;
+    walk.fold(&[&names.gate, &names.up], &Fold::Norm(names.ffn_norm.clone()));
+    walk.fold(&[&names.down], &Fold::Rows(names.up.clone()));
     walk.group("neurons", width, &[(&names.gate, 1), (&names.up, 1)], (&names.down, 1));
     Ok(())
 }

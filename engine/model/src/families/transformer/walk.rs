@@ -2,7 +2,7 @@
 
 use crate::error::{ModelError, Result};
 use crate::families::survey::Known;
-use crate::sites::{Role, Site, SiteKind};
+use crate::sites::{Fold, Role, Site, SiteKind};
 use crate::units::{Slice, UnitGroup};
 
 /// The walk so far.
@@ -87,6 +87,13 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// Notes what writes the input of sites.
+    pub(crate) fn fold(&mut self, names: &[&str], into: &Fold) {
+        for site in self.sites.iter_mut().filter(|site| names.contains(&site.name.as_str())) {
+            site.fold = Some(into.clone());
+        }
+    }
+
     /// How many pieces of `width` rows the outputs of a site are.
     pub(crate) fn pieces(&self, name: &str, outputs: usize, width: usize) -> Result<usize> {
         if outputs > 0 && outputs.is_multiple_of(width.max(1)) {
@@ -146,6 +153,7 @@ fn site(name: String, role: Role, kind: SiteKind, [in_features, out_features]: [
         bias: false,
         positions: 1,
         norm_before: None,
+        fold: None,
         shares_input_with: Vec::new(),
     }
 }
