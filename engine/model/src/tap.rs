@@ -9,6 +9,7 @@ use candle_core::Tensor;
 
 use crate::convolution::convolve;
 use crate::error::Result;
+use crate::ggml::BlockMatrix;
 use crate::network::Forward;
 use crate::quantized::QuantizedWeight;
 
@@ -28,6 +29,8 @@ pub enum TapWeight {
     },
     /// Runs in its own arithmetic; inference only.
     Quantized(Arc<QuantizedWeight>),
+    /// Runs in ggml's arithmetic; where gradients are wanted, as plain numbers that get none.
+    Blocks(BlockMatrix),
 }
 
 /// Where a network gets its weights: a checkpoint for inference, trainable variables for training.
@@ -115,6 +118,7 @@ impl TapLinear {
             TapWeight::Dense(tensor) => x.matmul(&tensor.t()?)?,
             TapWeight::Masked { tensor, mask } => x.matmul(&tensor.mul(mask)?.t()?)?,
             TapWeight::Quantized(weight) => weight.linear(&self.name, x, cx.mode)?,
+            TapWeight::Blocks(weight) => weight.linear(&self.name, x, cx.mode)?,
         };
         Ok(match &self.bias {
             Some(bias) => y.broadcast_add(bias)?,
@@ -137,6 +141,7 @@ impl TapConv {
             TapWeight::Dense(tensor) => convolve(tensor)?,
             TapWeight::Masked { tensor, mask } => convolve(&tensor.mul(mask)?)?,
             TapWeight::Quantized(weight) => weight.conv(&self.name, x, self.stride, self.padding, cx.mode)?,
+            TapWeight::Blocks(weight) => convolve(&weight.like(x)?)?,
         };
         Ok(match &self.bias {
             Some(bias) => y.broadcast_add(&bias.reshape((1, (), 1, 1))?)?,

@@ -34,6 +34,7 @@ impl TapEmbedding {
                     wanted.iter().flat_map(|&row| weight.dequantize_rows(row as usize..row as usize + 1)).collect();
                 Tensor::from_vec(numbers, (wanted.len(), weight.inputs()), &Device::Cpu)?.to_device(flat.device())?
             }
+            TapWeight::Blocks(weight) => weight.rows(&flat)?,
         };
         let mut shape = numbers.dims().to_vec();
         shape.push(rows.dim(1)?);
@@ -44,7 +45,7 @@ impl TapEmbedding {
     pub(crate) fn dtype(&self) -> DType {
         match &self.weight {
             TapWeight::Dense(tensor) | TapWeight::Masked { tensor, .. } => tensor.dtype(),
-            TapWeight::Quantized(_) => DType::F32,
+            TapWeight::Quantized(_) | TapWeight::Blocks(_) => DType::F32,
         }
     }
 
