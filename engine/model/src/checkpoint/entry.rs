@@ -226,7 +226,7 @@ impl Entry {
 }
 
 /// The numbers of a tensor, little-endian.
-fn bytes(tensor: &Tensor) -> Result<Vec<u8>> {
+pub(super) fn bytes(tensor: &Tensor) -> Result<Vec<u8>> {
     let tensor = tensor.to_device(&Device::Cpu)?.contiguous()?;
     Ok(match tensor.dtype() {
         DType::F32 => little_endian(&tensor.flatten_all()?.to_vec1()?, f32::to_le_bytes),
