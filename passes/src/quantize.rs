@@ -3,10 +3,14 @@
 mod clipping;
 mod groups;
 mod histogram;
+mod layouts;
+mod mixes;
 mod ranges;
 mod rounding;
 mod scales;
+mod squares;
 
+pub mod gguf;
 pub mod rtn;
 pub mod static_int8;
 
@@ -14,5 +18,5 @@ use crate::builtin::pass;
 use crate::pass::Pass;
 
 pub(crate) fn passes() -> Vec<Box<dyn Pass>> {
-    vec![pass::<rtn::Rtn>(), pass::<static_int8::StaticInt8>()]
+    vec![pass::<gguf::Gguf>(), pass::<rtn::Rtn>(), pass::<static_int8::StaticInt8>()]
 }

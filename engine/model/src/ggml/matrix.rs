@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use candle_core::quantized::QTensor;
+use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device, Tensor};
 
 use super::BlockWeight;
@@ -37,8 +37,8 @@ impl BlockMatrix {
         Ok(numbers.to_device(like.device())?.to_dtype(like.dtype())?)
     }
 
-    /// x [rows, in] -> [rows, out]. Where gradients are wanted, or `x` lies on another device, the blocks become numbers
-    /// first.
+    /// x [rows, in] -> [rows, out]. Where gradients are wanted, `x` lies on another device, or candle does not
+    /// multiply such blocks, they become numbers first.
     ///
     /// # Errors
     /// When shapes do not fit, or an input is not a number.
@@ -49,7 +49,7 @@ impl BlockMatrix {
             let name = format!("{name}.weight");
             return Err(ModelError::Shape { name, found: self.shape.clone(), expected: vec![outputs, inputs] });
         }
-        if mode != Mode::Inference || !x.device().is_cpu() {
+        if mode != Mode::Inference || !x.device().is_cpu() || self.is_unpaired(inputs) {
             return Ok(x.matmul(&self.like(x)?.flatten_from(1)?.t()?)?);
         }
         if rows == 0 {
@@ -58,6 +58,12 @@ impl BlockMatrix {
         let numbers = x.to_dtype(DType::F32)?.contiguous()?;
         check_numbers(name, &numbers)?;
         Ok(numbers.apply_op1_no_bwd(self.blocks.as_ref())?.to_dtype(x.dtype())?)
+    }
+
+    /// Whether candle refuses (where it checks at all) to multiply rows of an odd number of such blocks.
+    fn is_unpaired(&self, inputs: usize) -> bool {
+        let takes_pairs = matches!(self.blocks.dtype(), GgmlDType::Q4_1 | GgmlDType::Q5_0 | GgmlDType::Q5_1);
+        takes_pairs && !inputs.is_multiple_of(2 * self.blocks.dtype().block_size())
     }
 
     /// numbers [n] (u32, each below the count of rows) -> [n, in] in f32: those rows.
