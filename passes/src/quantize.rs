@@ -5,12 +5,16 @@ mod clipping;
 mod groups;
 mod hessian;
 mod histogram;
+mod layouts;
+mod mixes;
 mod ranges;
 mod rounding;
 mod scales;
 mod scheme;
+mod squares;
 
 pub mod awq;
+pub mod gguf;
 pub mod gptq;
 pub mod rtn;
 pub mod static_int8;
@@ -19,5 +23,11 @@ use crate::builtin::pass;
 use crate::pass::Pass;
 
 pub(crate) fn passes() -> Vec<Box<dyn Pass>> {
-    vec![pass::<rtn::Rtn>(), pass::<gptq::Gptq>(), pass::<awq::Awq>(), pass::<static_int8::StaticInt8>()]
+    vec![
+        pass::<rtn::Rtn>(),
+        pass::<gptq::Gptq>(),
+        pass::<awq::Awq>(),
+        pass::<gguf::Gguf>(),
+        pass::<static_int8::StaticInt8>(),
+    ]
 }

@@ -2,7 +2,7 @@
 
 use paring_data::Part;
 use paring_model::config::Spec;
-use paring_model::{Checkpoint, Inputs, Outline, Outputs, WeightOutline, families};
+use paring_model::{Checkpoint, Inputs, Outline, Outputs, families};
 use paring_train::Stream;
 use paring_train::fit::{self, FitReport, FitSettings};
 use rand::RngExt as _;
@@ -48,8 +48,7 @@ pub(crate) fn notes(settings: &FitSettings, cx: &PlanCx<'_>) -> Vec<String> {
 
 /// The first weight that is quantized, if any is.
 pub(crate) fn quantized(outline: &Outline) -> Option<&str> {
-    let is_quantized = |weight: &WeightOutline| matches!(weight, WeightOutline::Quantized { .. });
-    outline.weights.iter().find(|(_, weight)| is_quantized(weight)).map(|(name, _)| name.as_str())
+    outline.weights.iter().find(|(_, weight)| weight.is_quantized()).map(|(name, _)| name.as_str())
 }
 
 /// Peak memory of training beyond the model itself, in bytes: a copy of the weights, their gradients and two moments

@@ -105,7 +105,7 @@ fn problem(cx: &PlanCx<'_>, site: &Site) -> Option<Problem> {
         Some(WeightOutline::Dense { dtype, .. }) => {
             Some(Problem::new("", format!("tensor `{name}` is {dtype}, expected F16, BF16, F32 or F64")))
         }
-        Some(WeightOutline::Quantized { .. }) => {
+        Some(WeightOutline::Quantized { .. } | WeightOutline::Blocks { .. }) => {
             let problem = Problem::new("", format!("tensor `{name}` is quantized, expected float weights"));
             Some(problem.help(format!("leave it out with `ignore: [{}]`, or start from the float model", site.name)))
         }

@@ -17,6 +17,7 @@ use serde_json::{Map, Value};
 
 use crate::config::{Config, Spec};
 use crate::error::{ModelError, Result};
+use crate::ggml::BlockWeight;
 use crate::inputs::Inputs;
 use crate::outline::Outline;
 use crate::outputs::Outputs;
@@ -63,6 +64,8 @@ pub enum Weight {
     },
     /// Packed integers with scales.
     Quantized(QuantizedWeight),
+    /// Blocks of integers as ggml has them.
+    Blocks(BlockWeight),
 }
 
 impl Checkpoint {
@@ -223,6 +226,7 @@ impl Checkpoint {
         match self.weight(name)? {
             Weight::Dense { tensor, .. } => Ok(tensor),
             Weight::Quantized(weight) => weight.dequantize(),
+            Weight::Blocks(weight) => weight.dequantize(),
         }
     }
 

@@ -3,12 +3,14 @@
 
 mod blocks;
 mod codebooks;
+mod export;
 mod header;
 mod names;
 mod settings;
 mod tokenizer;
 mod types;
 mod value;
+mod write;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,6 +22,10 @@ use crate::error::{ModelError, Result};
 use crate::storage::{Decoder, FileTensor, Mapped, Place};
 use header::{Entry, Header};
 use types::Type;
+
+pub use export::Refusal;
+
+pub(crate) use export::Export;
 
 /// What messages call such a file.
 pub(crate) const FORMAT: &str = "GGUF";
@@ -122,5 +128,16 @@ impl Interleaved {
             |head| (0..2).flat_map(move |part| (0..in_head / 2).map(move |pair| head * in_head + 2 * pair + part));
         let order = (0..heads).flat_map(pairs);
         order.flat_map(|row| numbers.get(row * width..(row + 1) * width).unwrap_or_default()).copied().collect()
+    }
+
+    /// The way back: rows that turn together become neighbours. Rows may be of any bytes.
+    fn together(self, rows: &[u8]) -> Vec<u8> {
+        let Self { rows: count, heads } = self;
+        let (width, in_head) = (rows.len() / count.max(1), count / heads.max(1));
+        let neighbours = |head| {
+            (0..in_head / 2).flat_map(move |pair| (0..2).map(move |part| head * in_head + part * (in_head / 2) + pair))
+        };
+        let order = (0..heads).flat_map(neighbours);
+        order.flat_map(|row| rows.get(row * width..(row + 1) * width).unwrap_or_default()).copied().collect()
     }
 }

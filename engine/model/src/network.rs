@@ -9,6 +9,7 @@ use crate::checkpoint::{Checkpoint, Weight};
 use crate::error::{ModelError, Result};
 use crate::families;
 use crate::generation::Generation;
+use crate::ggml::BlockMatrix;
 use crate::rows::Rows;
 use crate::tap::{Observer, TapWeight, WeightSource};
 use crate::tokens::Tokens;
@@ -173,6 +174,7 @@ impl WeightSource for Checkpoint {
         Ok(match self.weight(&format!("{name}.weight"))? {
             Weight::Dense { tensor, .. } => TapWeight::Dense(tensor.to_dtype(DType::F32)?),
             Weight::Quantized(weight) => TapWeight::Quantized(Arc::new(weight)),
+            Weight::Blocks(weight) => TapWeight::Blocks(BlockMatrix::new(&weight)?),
         })
     }
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::checkpoint::Checkpoint;
 use crate::config::{Config, Spec};
 use crate::error::Result;
+use crate::ggml::GgmlType;
 use crate::inputs::Inputs;
 use crate::outputs::Outputs;
 use crate::quantized::WeightScheme;
@@ -53,14 +54,28 @@ pub enum WeightOutline {
         /// The layer's input is quantized too.
         activation: bool,
     },
+    /// Blocks of integers as ggml has them.
+    Blocks {
+        /// The float tensor's shape.
+        shape: Vec<usize>,
+        /// The layout of its blocks.
+        kind: GgmlType,
+    },
 }
 
 impl WeightOutline {
     /// The float tensor's shape.
     pub fn shape(&self) -> &[usize] {
         match self {
-            WeightOutline::Dense { shape, .. } | WeightOutline::Quantized { shape, .. } => shape,
+            WeightOutline::Dense { shape, .. }
+            | WeightOutline::Quantized { shape, .. }
+            | WeightOutline::Blocks { shape, .. } => shape,
         }
+    }
+
+    /// Whether its numbers are integers with scales.
+    pub fn is_quantized(&self) -> bool {
+        !matches!(self, WeightOutline::Dense { .. })
     }
 
     /// Bytes that it takes in a weights file, with scales, zero points and the word that says its shape.

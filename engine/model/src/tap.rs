@@ -10,6 +10,7 @@ use candle_core::Tensor;
 
 use crate::convolution::convolve;
 use crate::error::Result;
+use crate::ggml::BlockMatrix;
 use crate::network::Forward;
 use crate::quantized::QuantizedWeight;
 
@@ -30,6 +31,8 @@ pub enum TapWeight {
     },
     /// Runs in its own arithmetic; inference only.
     Quantized(Arc<QuantizedWeight>),
+    /// Runs in ggml's arithmetic; where gradients are wanted, as plain numbers that get none.
+    Blocks(BlockMatrix),
     /// Read when it is first used, and may be replaced between two uses.
     Late(Arc<LateWeight>),
 }
@@ -133,6 +136,7 @@ impl TapLinear {
             TapWeight::Masked { tensor, mask } => x.matmul(&tensor.mul(mask)?.t()?)?,
             TapWeight::Quantized(weight) => weight.linear(&self.name, x, cx.mode)?,
             TapWeight::Late(_) => return Err(late::nested(&self.name)),
+            TapWeight::Blocks(weight) => weight.linear(&self.name, x, cx.mode)?,
         };
         Ok(match &self.bias {
             Some(bias) => y.broadcast_add(bias)?,
@@ -156,6 +160,7 @@ impl TapConv {
             TapWeight::Masked { tensor, mask } => convolve(&tensor.mul(mask)?)?,
             TapWeight::Quantized(weight) => weight.conv(&self.name, x, self.stride, self.padding, cx.mode)?,
             TapWeight::Late(_) => return Err(late::nested(&self.name)),
+            TapWeight::Blocks(weight) => convolve(&weight.like(x)?)?,
         };
         Ok(match &self.bias {
             Some(bias) => y.broadcast_add(&bias.reshape((1, (), 1, 1))?)?,

@@ -106,7 +106,7 @@ fn places(group: &UnitGroup) -> Vec<(&str, usize)> {
 fn dense(model: &Checkpoint, name: &str) -> Result<(Tensor, bool)> {
     match model.weight(name)? {
         Weight::Dense { tensor, masked } => Ok((tensor, masked)),
-        Weight::Quantized(_) => Err(ModelError::Quantized { name: name.to_owned() }),
+        Weight::Quantized(_) | Weight::Blocks(_) => Err(ModelError::Quantized { name: name.to_owned() }),
     }
 }
 

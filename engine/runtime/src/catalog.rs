@@ -7,6 +7,8 @@ use paring_schema::{Catalog, Described};
 use paring_train::measure::{MEASURES, MeasureInfo};
 use serde_json::json;
 
+use crate::export::{GgufSettings, SafetensorsSettings};
+
 /// The passes a run can use.
 pub struct Registry {
     passes: Vec<Box<dyn Pass>>,
@@ -34,14 +36,24 @@ impl Registry {
             passes: self.passes.iter().map(|pass| describe_pass(pass.as_ref())).collect(),
             families: families::described().into_iter().map(describe_family).collect(),
             measures: MEASURES.iter().map(describe_measure).collect(),
-            exports: vec![Described {
-                schema: no_settings(),
-                ..plain(
-                    "safetensors",
-                    "A directory with config.json, \
+            exports: vec![
+                Described {
+                    schema: schemars::schema_for!(SafetensorsSettings).to_value(),
+                    ..plain(
+                        "safetensors",
+                        "A directory with config.json, \
                 model.safetensors and paring.json, which Paring and stock safetensors readers open.",
-                )
-            }],
+                    )
+                },
+                Described {
+                    schema: schemars::schema_for!(GgufSettings).to_value(),
+                    ..plain(
+                        "gguf",
+                        "A directory with one file, model.gguf: settings, tokenizer and weights of a decoder, \
+                which llama.cpp's tools, candle and Paring open.",
+                    )
+                },
+            ],
         }
     }
 }
@@ -68,8 +80,4 @@ fn describe_measure(measure: &MeasureInfo) -> Described {
 
 fn plain(name: &str, summary: &str) -> Described {
     Described { name: name.to_owned(), summary: summary.to_owned(), schema: json!({}), nests: false }
-}
-
-fn no_settings() -> serde_json::Value {
-    json!({ "type": "object", "description": "No settings yet: `{}`.", "additionalProperties": false })
 }

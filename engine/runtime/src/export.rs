@@ -1,12 +1,51 @@
 //! Exports: written aside, opened again by stock loaders and by Paring, compared, and only then put in place.
 
-use std::path::Path;
+mod check;
+mod gguf;
+mod safetensors;
+mod stock;
 
-use candle_core::{DType, Device};
 use paring_model::{Checkpoint, Rows};
+use paring_schema::language::Export;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::output::{OutputDirectory, OutputError};
 use crate::report::ExportReport;
+
+pub(crate) use check::problems;
+
+/// Settings of a safetensors directory.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SafetensorsSettings {
+    /// The type that float weights are written in; as they are where it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) dtype: Option<FloatType>,
+}
+
+/// Settings of a GGUF file.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct GgufSettings {
+    /// What the file calls the model; the recipe's name where it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub(crate) name: Option<String>,
+}
+
+/// A type of floats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum FloatType {
+    /// 16 bits, 5 of them for the exponent.
+    F16,
+    /// 16 bits, 8 of them for the exponent.
+    Bf16,
+    /// 32 bits.
+    F32,
+}
 
 /// Why an export failed.
 #[derive(Debug, thiserror::Error)]
@@ -24,64 +63,45 @@ pub enum ExportError {
     /// The reopened model says something else.
     #[error("the reopened export differs from the model by up to {0:e} on the probe rows")]
     Parity(f64),
+    /// Another loader makes something else of the file.
+    #[error("`{loader}` makes something else of the exported file: {found}")]
+    Differs {
+        /// Who read it.
+        loader: String,
+        /// How far it is off.
+        found: String,
+    },
+    /// The settings are not those of the format.
+    #[error("the settings of the export: {0}")]
+    Settings(String),
 }
 
-/// Writes a safetensors directory `name`, proves that it opens and predicts the same, and puts it in place.
+/// Where an export goes, and what it is called.
+pub(crate) struct Place<'a> {
+    /// The output directory.
+    pub(crate) output: &'a OutputDirectory,
+    /// Its directory below that.
+    pub(crate) directory: &'a str,
+    /// The recipe's name.
+    pub(crate) recipe: &'a str,
+}
+
+/// Writes one export, proves that it opens and predicts the same, and puts it in place.
 ///
 /// # Errors
 /// When it cannot be written, opened, or predicts anything else; nothing is put in place then.
-pub fn safetensors(
+pub(crate) fn export(
+    export: &Export,
     model: &Checkpoint,
     probe: Option<&Rows>,
-    output: &OutputDirectory,
-    name: &str,
+    place: &Place<'_>,
 ) -> Result<ExportReport, ExportError> {
-    let unfinished = output.unfinished()?;
-    model.save(unfinished.path())?;
-    let (tensors, opened_by) = open_with_stock_loaders(&unfinished.path().join("model.safetensors"))?;
-    let reopened = Checkpoint::open(unfinished.path())?;
-    let (parity_rows, parity_difference) = parity(model, &reopened, probe)?;
-    if parity_difference != 0.0 {
-        return Err(ExportError::Parity(parity_difference));
+    match export.format.as_str() {
+        "gguf" => gguf::write(&settings(&export.settings)?, model, probe, place),
+        _ => safetensors::write(&settings(&export.settings)?, model, probe, place),
     }
-    let bytes = model.outline().file_size();
-    output.publish(unfinished, name)?;
-    Ok(ExportReport {
-        format: "safetensors".to_owned(),
-        path: name.to_owned(),
-        bytes,
-        opened_by,
-        tensors,
-        parity_rows,
-        parity_difference,
-    })
 }
 
-/// Opens the file with the reference reader, and with candle's own where that knows every storage type in it (it does
-/// not know 8-bit integers). How many tensors there are, and who opened the file.
-fn open_with_stock_loaders(file: &Path) -> Result<(usize, Vec<String>), ExportError> {
-    let refused = |error: safetensors::SafeTensorError| ExportError::Stock(error.to_string());
-    let bytes = std::fs::read(file).map_err(|error| ExportError::Stock(error.to_string()))?;
-    let read = safetensors::SafeTensors::deserialize(&bytes).map_err(refused)?;
-    let mut opened_by = vec!["paring".to_owned(), "safetensors".to_owned()];
-    if read.iter().all(|(_, tensor)| candle_core::DType::try_from(tensor.dtype()).is_ok()) {
-        candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
-            .map_err(|error| ExportError::Stock(error.to_string()))?;
-        opened_by.push("candle-core".to_owned());
-    }
-    Ok((read.len(), opened_by))
-}
-
-/// Rows compared and the largest difference; no rows where the model cannot run (a file of tensors).
-fn parity(model: &Checkpoint, reopened: &Checkpoint, probe: Option<&Rows>) -> Result<(usize, f64), ExportError> {
-    let Some(probe) = probe.filter(|_| model.config().is_some()) else { return Ok((0, 0.0)) };
-    let values = |model: &Checkpoint| -> Result<Vec<f32>, ExportError> {
-        let outputs = model.predict(probe, probe.len().max(1))?;
-        let flat = outputs.flatten_all().and_then(|outputs| outputs.to_dtype(DType::F32)?.to_vec1::<f32>());
-        Ok(flat.map_err(paring_model::ModelError::from)?)
-    };
-    let (ours, theirs) = (values(model)?, values(reopened)?);
-    let differences = ours.iter().zip(&theirs).map(|(a, b)| f64::from((a - b).abs()));
-    // Total order puts NaN last: it must not pass for "no difference".
-    Ok((probe.len(), differences.max_by(f64::total_cmp).unwrap_or(0.0)))
+fn settings<T: serde::de::DeserializeOwned>(settings: &Value) -> Result<T, ExportError> {
+    serde_json::from_value(settings.clone()).map_err(|error| ExportError::Settings(error.to_string()))
 }

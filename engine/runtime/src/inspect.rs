@@ -41,7 +41,8 @@ pub struct TensorLine {
     pub name: String,
     /// The float tensor's shape.
     pub shape: Vec<usize>,
-    /// Its storage: `F32`, `F32 masked`, `int4 group 32`, `int8 with activations`, `Q4_K, read as F32`.
+    /// Its storage: `F32`, `F32 masked`, `int4 group 32`, `int8 with activations`, `Q4_K`, `Q4_K, read
+    /// as F32`.
     pub storage: String,
 }
 
@@ -97,6 +98,7 @@ fn tensor_line(model: &Checkpoint, name: &str, weight: &WeightOutline) -> Tensor
             };
             format!("int{} {shared}", scheme.bits)
         }
+        WeightOutline::Blocks { kind, .. } => kind.name().to_owned(),
     };
     TensorLine { name: name.to_owned(), shape: weight.shape().to_vec(), storage }
 }

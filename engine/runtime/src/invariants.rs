@@ -178,6 +178,7 @@ fn shown(weight: &WeightOutline) -> String {
             format!("{shape} {dtype}{}", if *masked { " masked" } else { "" })
         }
         WeightOutline::Quantized { scheme, .. } => format!("{shape} int{}", scheme.bits),
+        WeightOutline::Blocks { kind, .. } => format!("{shape} {kind}"),
     }
 }
 

@@ -23,9 +23,7 @@ impl History {
     pub fn record(&mut self, stage: &Stage, before: &Outline, after: &Outline) {
         for (name, weight) in &after.weights {
             let was = before.weights.get(name);
-            let is_new = matches!(weight, WeightOutline::Quantized { .. })
-                && !matches!(was, Some(WeightOutline::Quantized { .. }));
-            if is_new {
+            if weight.is_quantized() && !was.is_some_and(WeightOutline::is_quantized) {
                 self.quantized.insert(name.clone(), stage.clone());
             }
         }
@@ -81,7 +79,7 @@ impl Order<'_> {
 
     fn quantized(&self, configured: &ConfiguredStage) -> Option<Diagnostic> {
         let is_quantized =
-            |site: &&Site| matches!(self.outline.weights.get(&site.weight()), Some(WeightOutline::Quantized { .. }));
+            |site: &&Site| self.outline.weights.get(&site.weight()).is_some_and(WeightOutline::is_quantized);
         let site = self.sites.iter().find(is_quantized)?;
         let found = self.problem(configured, "P007", &format!("needs float weights, but `{}` is quantized", site.name));
         Some(match self.history.quantized.get(&site.weight()) {

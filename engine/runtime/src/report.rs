@@ -128,6 +128,9 @@ pub struct ExportReport {
     pub parity_rows: usize,
     /// Largest difference of any output between the model and its reopened export.
     pub parity_difference: f64,
+    /// What else was found when it was opened again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// What differs from run to run.

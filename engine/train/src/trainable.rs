@@ -42,7 +42,7 @@ impl Trainable {
         };
         for name in model.names() {
             match model.weight(&name)? {
-                Weight::Quantized(_) => return Err(ModelError::Quantized { name }.into()),
+                Weight::Quantized(_) | Weight::Blocks(_) => return Err(ModelError::Quantized { name }.into()),
                 Weight::Dense { tensor, masked } if tensor.dtype().is_float() => this.add(name, &tensor, masked)?,
                 Weight::Dense { .. } => {}
             }

@@ -33,7 +33,7 @@ fn unfit(outline: &Outline) -> Option<String> {
         return Some(format!("the model reads images of shape {:?}, expected a list of features", inputs.shape));
     }
     let name = first_site(outline)?.weight();
-    let quantized = matches!(outline.weights.get(&name), Some(WeightOutline::Quantized { .. }));
+    let quantized = outline.weights.get(&name).is_some_and(WeightOutline::is_quantized);
     quantized.then(|| format!("tensor `{name}` is quantized, expected float weights where the features come in"))
 }
 

@@ -162,4 +162,18 @@ targets: [head]
 
 Remove `targets` and `ignore` from the stage."#,
     },
+    CodeInfo {
+        code: "P016",
+        title: "an export that cannot hold the model",
+        explanation: r#"The format, or the programs that read it, cannot hold what the recipe makes. This is found before any work.
+
+```yaml
+stages:
+  - quantize/gguf: { types: q4_k_m }
+export:
+  - safetensors: {}    # holds no blocks of llama.cpp
+```
+
+Follow the help: another export, or another stage before it."#,
+    },
 ];

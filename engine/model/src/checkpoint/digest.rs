@@ -11,6 +11,7 @@ use super::paring::Paring;
 use super::save::write_weights;
 use crate::config::Config;
 use crate::error::{ModelError, Result};
+use crate::outline::WeightOutline;
 use crate::storage::{PARING, WEIGHTS, parts};
 
 /// See [`Checkpoint::digest`].
@@ -43,9 +44,10 @@ pub(super) fn changed(one: &Checkpoint, other: &Checkpoint) -> Result<Vec<String
 fn content(name: &str, weight: &Entry) -> Result<blake3::Hash> {
     let unwritable = |source| ModelError::Io { action: "digest", path: PARING.into(), source };
     let outline = weight.outline();
+    let kind = if let WeightOutline::Blocks { kind, .. } = &outline { kind.name() } else { "" };
     let mut hasher = Hasher::new();
     for stored in parts(name, &outline) {
-        let form = format!("{} {} {:?} {}", stored.name, stored.dtype, stored.shape, weight.is_masked());
+        let form = format!("{} {} {:?} {} {kind}", stored.name, stored.dtype, stored.shape, weight.is_masked());
         hasher.write_all(form.as_bytes()).map_err(unwritable)?;
         weight.write(&stored, &mut hasher)?.map_err(unwritable)?;
     }

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use safetensors::{Dtype, View};
 
 use super::Weight;
 use crate::error::{ModelError, Result};
+use crate::ggml::{BlockWeight, GgmlType};
 use crate::outline::WeightOutline;
 use crate::quantized::packing::{pack, transposed, unpack, words};
 use crate::quantized::{ActivationScheme, QuantizedWeight, WeightScheme};
@@ -62,6 +64,16 @@ impl FileWeight {
         Ok(Self { outline, parts })
     }
 
+    /// A weight in blocks, its bytes taken out of `tensors`; the reason why when they are missing or of another size.
+    pub(super) fn blocks(
+        name: &str,
+        (kind, shape): (GgmlType, Vec<usize>),
+        tensors: &mut BTreeMap<String, FileTensor>,
+    ) -> std::result::Result<Self, String> {
+        kind.size(&shape).map_err(|reason| format!("tensor `{name}`: {reason}"))?;
+        Self::quantized(name, WeightOutline::Blocks { shape, kind }, tensors)
+    }
+
     fn weight(&self, name: &str) -> Result<Weight> {
         match &self.outline {
             WeightOutline::Dense { masked, .. } => {
@@ -69,6 +81,10 @@ impl FileWeight {
             }
             WeightOutline::Quantized { shape, scheme, activation } => {
                 self.read(name, shape, *scheme, *activation).map(Weight::Quantized)
+            }
+            WeightOutline::Blocks { shape, kind } => {
+                let bytes = self.part(name, Part::Blocks)?.bytes()?.as_ref().into();
+                Ok(Weight::Blocks(BlockWeight { shape: shape.clone(), kind: *kind, bytes }))
             }
         }
     }
@@ -137,6 +153,9 @@ impl Entry {
                 scheme: weight.scheme,
                 activation: weight.activation.is_some(),
             },
+            Entry::Memory(Weight::Blocks(weight)) => {
+                WeightOutline::Blocks { shape: weight.shape.clone(), kind: weight.kind }
+            }
         }
     }
 
@@ -161,7 +180,7 @@ impl Entry {
         match self {
             Entry::Memory(Weight::Dense { masked, .. }) => *masked,
             Entry::File(weight) => matches!(weight.outline, WeightOutline::Dense { masked: true, .. }),
-            Entry::Memory(Weight::Quantized(_)) => false,
+            Entry::Memory(Weight::Quantized(_) | Weight::Blocks(_)) => false,
         }
     }
 
@@ -188,6 +207,9 @@ impl Entry {
                 Entry::Memory(Weight::Dense { tensor: one, masked }),
                 Entry::Memory(Weight::Dense { tensor: other, masked: other_masked }),
             ) => one.id() == other.id() && masked == other_masked && !one.is_variable(),
+            (Entry::Memory(Weight::Blocks(one)), Entry::Memory(Weight::Blocks(other))) => {
+                (&one.shape, one.kind) == (&other.shape, other.kind) && Arc::ptr_eq(&one.bytes, &other.bytes)
+            }
             _ => false,
         }
     }
@@ -203,12 +225,13 @@ impl Entry {
             }
             Entry::Memory(Weight::Dense { tensor, .. }) => out.write_all(&bytes(tensor)?),
             Entry::Memory(Weight::Quantized(weight)) => out.write_all(&part_bytes(weight, stored)),
+            Entry::Memory(Weight::Blocks(weight)) => out.write_all(&weight.bytes),
         })
     }
 }
 
 /// The numbers of a tensor, little-endian.
-fn bytes(tensor: &Tensor) -> Result<Vec<u8>> {
+pub(super) fn bytes(tensor: &Tensor) -> Result<Vec<u8>> {
     let tensor = tensor.to_device(&Device::Cpu)?.contiguous()?;
     Ok(match tensor.dtype() {
         DType::F32 => little_endian(&tensor.flatten_all()?.to_vec1()?, f32::to_le_bytes),
@@ -233,7 +256,7 @@ fn part_bytes(weight: &QuantizedWeight, stored: &Stored) -> Vec<u8> {
         Part::Shape => weight.shape.iter().flat_map(|&length| (length as i64).to_le_bytes()).collect(),
         Part::InputScale => weight.activation.map(|input| input.scale.to_le_bytes().to_vec()).unwrap_or_default(),
         Part::InputZeroPoint => weight.activation.map(|input| vec![input.zero_point ^ 0x80]).unwrap_or_default(),
-        Part::Dense | Part::Input => Vec::new(),
+        Part::Dense | Part::Input | Part::Blocks => Vec::new(),
     }
 }
 

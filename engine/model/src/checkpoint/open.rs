@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::entry::{Entry, FileWeight, floats};
-use super::paring::{FORMAT, Paring, QUANTIZATION, keys_of_others};
+use super::paring::{Blocks, FORMAT, Paring, QUANTIZATION, keys_of_others};
 use super::{Carried, Checkpoint};
 use crate::config::Config;
 use crate::error::{ModelError, Result};
@@ -93,11 +93,12 @@ fn open_directory(directory: &Path) -> Result<Checkpoint> {
     if pretrained {
         open_projections(&files, &mut tensors)?;
     }
-    let Paring { inputs, outputs, masks, .. } =
-        paring.unwrap_or(Paring { format: FORMAT, inputs: None, outputs: None, masks: Vec::new() });
+    let Paring { inputs, outputs, masks, blocks, .. } = paring.unwrap_or_default();
     let inputs = inputs.map(|inputs| restore(directory, inputs, &mut tensors)).transpose()?;
     let quantization = map.get(QUANTIZATION).map(Quantization::parse).unwrap_or_default();
+    let in_blocks = take_blocks(directory, blocks, &mut tensors)?;
     let mut weights = assemble(directory, tensors, &quantization, pretrained || own.is_some())?;
+    weights.extend(in_blocks);
     set_masks(directory, &masks, &mut weights)?;
     let foreign = own.is_none();
     let config = if pretrained { pretrained_config(directory, &map, &weights, &files)? } else { own };
@@ -234,6 +235,16 @@ fn assemble(directory: &Path, mut tensors: Tensors, quantization: &Quantization,
     let dense = |(name, tensor)| (name, Entry::File(FileWeight::dense(tensor)));
     weights.extend(tensors.into_iter().map(dense));
     Ok(weights)
+}
+
+/// The weights in blocks, whose bytes are taken out of the tensors.
+fn take_blocks(directory: &Path, blocks: BTreeMap<String, Blocks>, tensors: &mut Tensors) -> Result<Weights> {
+    let take = |(name, Blocks { kind, shape }): (String, Blocks)| {
+        let taken = FileWeight::blocks(&name, (kind, shape), tensors);
+        let wrong = |reason| malformed(&directory.join(PARING), PARING, reason);
+        Ok((name, Entry::File(taken.map_err(wrong)?)))
+    };
+    blocks.into_iter().map(take).collect()
 }
 
 /// The weight whose integers lie in the tensor `name`, if it is such a tensor.

@@ -1,12 +1,17 @@
 //! The JSON files of a model directory: paring.json, and config.json with the keys of others.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::Checkpoint;
+use super::entry::Entry;
 use crate::config::Config;
 use crate::error::{ModelError, Result};
+use crate::ggml::GgmlType;
 use crate::inputs::Inputs;
+use crate::outline::WeightOutline;
 use crate::outputs::Outputs;
 use crate::quantized::config::describe;
 
@@ -17,7 +22,7 @@ pub(super) const FORMAT: u64 = 1;
 pub(super) const QUANTIZATION: &str = "quantization_config";
 
 /// paring.json: what turns tensors into a model that reads raw rows.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Paring {
     /// Version of this file.
     pub(super) format: u64,
@@ -30,6 +35,20 @@ pub(super) struct Paring {
     /// Weights whose zeros are a mask.
     #[serde(default)]
     pub(super) masks: Vec<String>,
+    /// Weights in blocks, whose bytes are tensors.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) blocks: BTreeMap<String, Blocks>,
+}
+
+/// What the bytes of a weight in blocks stand for.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Blocks {
+    /// The layout.
+    #[serde(rename = "type")]
+    pub(super) kind: GgmlType,
+    /// The float tensor's shape.
+    pub(super) shape: Vec<usize>,
 }
 
 impl Paring {
@@ -41,12 +60,22 @@ impl Paring {
             inputs: model.inputs.clone(),
             outputs: model.outputs.clone(),
             masks: masked.map(|(name, _)| name.clone()).collect(),
+            blocks: model.weights.iter().filter_map(Blocks::of).collect(),
         }
     }
 
     /// Its text.
     pub(super) fn text(&self) -> Result<Vec<u8>> {
         pretty(self)
+    }
+}
+
+impl Blocks {
+    fn of((name, weight): (&String, &Entry)) -> Option<(String, Self)> {
+        match weight.outline() {
+            WeightOutline::Blocks { shape, kind } => Some((name.clone(), Self { kind, shape })),
+            _ => None,
+        }
     }
 }
 

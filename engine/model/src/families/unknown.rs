@@ -14,7 +14,7 @@ fn site(outline: &Outline, name: &str, weight: &WeightOutline) -> Option<Site> {
     let &[out_features, in_features] = weight.shape() else { return None };
     let is_number = match weight {
         WeightOutline::Dense { dtype, .. } => matches!(dtype.as_str(), "F16" | "BF16" | "F32" | "F64"),
-        WeightOutline::Quantized { .. } => true,
+        WeightOutline::Quantized { .. } | WeightOutline::Blocks { .. } => true,
     };
     (is_number && !name.is_empty() && out_features * in_features > 0).then(|| Site {
         name: name.to_owned(),

@@ -9,14 +9,16 @@ use super::value::Value;
 mod byte_level;
 mod sentence_piece;
 
+pub(super) use byte_level::split_name;
+
 type Metadata<'a> = BTreeMap<&'a str, Value<'a>>;
 
 /// What marks a token that stands for nothing in texts, as llama.cpp numbers the kinds of tokens.
-const UNKNOWN: u64 = 2;
-const CONTROL: u64 = 3;
-const USER_DEFINED: u64 = 4;
+pub(super) const UNKNOWN: u64 = 2;
+pub(super) const CONTROL: u64 = 3;
+pub(super) const USER_DEFINED: u64 = 4;
 /// A token that is part of texts.
-const NORMAL: u64 = 1;
+pub(super) const NORMAL: u64 = 1;
 
 /// The text of tokenizer.json, or why there is none.
 pub(super) fn text(metadata: &Metadata<'_>) -> Result<Vec<u8>, String> {

@@ -80,6 +80,16 @@ impl Type {
         TYPES.iter().find(|row| row.number == number).map(Self)
     }
 
+    /// The type of that name.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        TYPES.iter().find(|row| row.name == name).map(Self)
+    }
+
+    /// Its number in files.
+    pub(super) fn number(self) -> u32 {
+        self.0.number
+    }
+
     pub(super) fn name(self) -> &'static str {
         self.0.name
     }

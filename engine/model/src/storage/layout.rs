@@ -4,6 +4,7 @@ use safetensors::Dtype;
 use serde_json::{Map, Value, json};
 
 use super::header::dtype_of;
+use crate::ggml::GgmlType;
 use crate::outline::{Outline, WeightOutline};
 use crate::quantized::config::{is_plain, layer_name};
 use crate::quantized::packing::words;
@@ -28,6 +29,8 @@ pub(crate) enum Part {
     InputScale,
     /// The zero point of the layer's input, shifted to be signed.
     InputZeroPoint,
+    /// Blocks as ggml has them.
+    Blocks,
     /// A matrix of the inputs, not a weight.
     Input,
 }
@@ -102,6 +105,7 @@ pub(crate) fn parts(name: &str, weight: &WeightOutline) -> Vec<Stored> {
             vec![stored(name, name.to_owned(), dtype, shape.clone(), Part::Dense)]
         }
         WeightOutline::Quantized { shape, scheme, activation } => quantized(name, shape, *scheme, *activation),
+        WeightOutline::Blocks { shape, kind } => vec![blocks(name, shape, *kind)],
     }
 }
 
@@ -138,6 +142,13 @@ fn quantized(name: &str, shape: &[usize], scheme: WeightScheme, activation: bool
         parts.push(stored(name, format!("{layer}.input_zero_point"), Dtype::I8, vec![1], Part::InputZeroPoint));
     }
     parts
+}
+
+/// Rows of bytes.
+fn blocks(name: &str, shape: &[usize], kind: GgmlType) -> Stored {
+    let inputs = shape.iter().skip(1).fold(1_usize, |product, &length| product.saturating_mul(length));
+    let row = kind.row_bytes(inputs).unwrap_or(0);
+    stored(name, name.to_owned(), Dtype::U8, vec![shape.first().copied().unwrap_or(0), row], Part::Blocks)
 }
 
 fn scale_shape(scheme: WeightScheme, outputs: usize, inputs: usize) -> Vec<usize> {

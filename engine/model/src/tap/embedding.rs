@@ -35,6 +35,7 @@ impl TapEmbedding {
                 Tensor::from_vec(numbers, (wanted.len(), weight.inputs()), &Device::Cpu)?.to_device(flat.device())?
             }
             TapWeight::Late(_) => return Err(super::late::nested(&self.name)),
+            TapWeight::Blocks(weight) => weight.rows(&flat)?,
         };
         let mut shape = numbers.dims().to_vec();
         shape.push(rows.dim(1)?);
@@ -45,7 +46,7 @@ impl TapEmbedding {
     pub(crate) fn dtype(&self) -> DType {
         match &self.weight {
             TapWeight::Dense(tensor) | TapWeight::Masked { tensor, .. } => tensor.dtype(),
-            TapWeight::Quantized(_) | TapWeight::Late(_) => DType::F32,
+            TapWeight::Quantized(_) | TapWeight::Blocks(_) | TapWeight::Late(_) => DType::F32,
         }
     }
 

@@ -8,6 +8,7 @@
     reason = "helpers of tests stop where a test would"
 )]
 
+mod exported;
 mod hostile;
 mod models;
 mod tokenizers;

@@ -8,6 +8,7 @@ use paring_train::measure;
 use serde_json::Value;
 
 use super::{Plan, PlannedStage};
+use crate::export;
 use crate::ledger::{Selection, select};
 use crate::order::{History, Order};
 use crate::problems;
@@ -29,6 +30,9 @@ pub fn plan(project: &Project) -> Result<Plan, Box<Diagnostics>> {
             Vec::new()
         }
     };
+    if problems.is_empty() && walk.outline.built {
+        problems = export::problems(project.loaded(), &project.model, &walk.outline);
+    }
     if problems.is_empty() { Ok(summarize(project, &before, stages)) } else { Err(project.diagnostics(problems)) }
 }
 

@@ -60,11 +60,13 @@ fn wants_export(run: &Run<'_>) -> bool {
 
 fn export_all(run: &mut Run<'_>) -> Vec<ExportReport> {
     let mut done = Vec::new();
-    let formats = run.project.loaded().recipe.export.len();
-    for index in 0..formats {
+    let recipe = run.project.loaded().recipe.clone();
+    for index in 0..recipe.export.len() {
         let name = export_name(index);
         let exported = run.runner.probe(&run.state.model).map_err(|error| error.to_string()).and_then(|probe| {
-            export::safetensors(&run.state.model, probe.as_ref(), &run.output, &name).map_err(|error| error.to_string())
+            let place = export::Place { output: &run.output, directory: &name, recipe: &recipe.name };
+            let wanted = recipe.export.get(index).ok_or("it is not in the recipe")?;
+            export::export(wanted, &run.state.model, probe.as_ref(), &place).map_err(|error| error.to_string())
         });
         match exported {
             Ok(report) => done.push(report),

@@ -45,6 +45,7 @@ fn storage(weight: &Weight, dtype: DType) -> String {
     let dense = dtype.as_str().to_uppercase();
     match weight {
         Weight::Quantized(quantized) => format!("int{}", quantized.scheme.bits),
+        Weight::Blocks(blocks) => blocks.kind.name().to_owned(),
         Weight::Dense { masked: true, .. } => format!("{dense} masked"),
         _ => dense,
     }

@@ -10,6 +10,7 @@
 
 mod cache;
 mod cancel;
+mod formats;
 mod gates;
 mod lying;
 mod order;

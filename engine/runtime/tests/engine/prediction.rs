@@ -50,6 +50,7 @@ fn storage(weight: &WeightOutline) -> String {
         WeightOutline::Dense { dtype, masked: false, .. } => dtype.clone(),
         WeightOutline::Dense { dtype, masked: true, .. } => format!("{dtype} masked"),
         WeightOutline::Quantized { scheme, .. } => format!("int{}", scheme.bits),
+        WeightOutline::Blocks { kind, .. } => kind.name().to_owned(),
     }
 }
 

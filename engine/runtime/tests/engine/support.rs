@@ -4,4 +4,4 @@ mod fake;
 mod scene;
 
 pub use fake::{Fake, done, numbers, set, shift, sweep};
-pub use scene::{Scene, codes, labelled};
+pub use scene::{Scene, codes, labelled, messages};

@@ -25,6 +25,7 @@ pub(super) fn nonzeros(model: &Checkpoint) -> Result<f64> {
         count += match model.weight(&name)? {
             Weight::Dense { tensor, .. } => dense_nonzeros(&tensor)?,
             Weight::Quantized(weight) => quantized_nonzeros(&weight) as f64,
+            Weight::Blocks(weight) => dense_nonzeros(&weight.dequantize()?)?,
         };
     }
     Ok(count)

@@ -22,7 +22,7 @@ fn model() -> Checkpoint {
 fn quantized(model: &Checkpoint, name: &str) -> QuantizedWeight {
     match model.weight(name).unwrap() {
         Weight::Quantized(weight) => weight,
-        Weight::Dense { .. } => panic!("`{name}` is dense"),
+        Weight::Dense { .. } | Weight::Blocks(_) => panic!("`{name}` is not packed"),
     }
 }
 

@@ -53,6 +53,26 @@ pub(super) fn parts(metadata: &Metadata<'_>, vocabulary: &Vocabulary<'_>) -> Res
     })
 }
 
+/// What a GGUF file calls the way in which the pre-tokenizer of a tokenizer.json splits texts; none where it has no name.
+pub(in crate::gguf) fn split_name(pre_tokenizer: &Json) -> Option<&'static str> {
+    let parts = match pre_tokenizer["pretokenizers"].as_array() {
+        Some(list) => list.iter().collect(),
+        None => vec![pre_tokenizer],
+    };
+    let kinds: Vec<&str> = parts.iter().filter_map(|part| part["type"].as_str()).collect();
+    match kinds.as_slice() {
+        ["ByteLevel"] => Some("gpt-2"),
+        ["Digits", "ByteLevel"] if parts.first()?["individual_digits"] == true => Some("smollm"),
+        ["Split", "ByteLevel"] => match parts.first()?["pattern"]["Regex"].as_str()? {
+            LLAMA3 => Some("llama-bpe"),
+            QWEN2 => Some("qwen2"),
+            TEKKEN => Some("tekken"),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 impl Split {
     fn json(&self) -> Json {
         let bytes = |regex: bool| json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": regex });

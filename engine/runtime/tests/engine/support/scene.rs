@@ -209,7 +209,7 @@ pub fn codes(problems: &Diagnostics) -> Vec<&'static str> {
 }
 
 /// Messages with their codes.
-fn messages(problems: &Diagnostics) -> Vec<String> {
+pub fn messages(problems: &Diagnostics) -> Vec<String> {
     problems.list.iter().map(|problem| format!("{}: {}", problem.code, problem.message)).collect()
 }
 

@@ -1,0 +1,67 @@
+//! Weights in ggml's blocks, as llama.cpp and GGUF files have them: 32 or 256 consecutive numbers of a row are small
+//! integers with scales of their own.
+
+mod grid;
+mod kind;
+mod matrix;
+mod round;
+mod search;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use candle_core::quantized::{QStorage, QTensor};
+use candle_core::{Device, Tensor};
+
+use crate::error::{ModelError, Result};
+
+pub use kind::GgmlType;
+pub use matrix::BlockMatrix;
+
+/// A matrix in blocks (or a convolution kernel, its last three dimensions flattened to inputs). Each row is a whole
+/// number of blocks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BlockWeight {
+    /// The float tensor's shape: [out, in] or [out, in, kernel, kernel].
+    pub shape: Vec<usize>,
+    /// The layout of its blocks.
+    pub kind: GgmlType,
+    /// The blocks, row after row, as a GGUF file holds them.
+    pub bytes: Arc<[u8]>,
+}
+
+impl BlockWeight {
+    /// Output channels.
+    pub fn outputs(&self) -> usize {
+        self.shape.first().copied().unwrap_or(0)
+    }
+
+    /// Inputs of one output channel.
+    pub fn inputs(&self) -> usize {
+        self.shape.iter().skip(1).product()
+    }
+
+    /// The float tensor that the blocks stand for, in f32.
+    ///
+    /// # Errors
+    /// When bytes and shape do not fit each other.
+    pub fn dequantize(&self) -> Result<Tensor> {
+        Ok(self.candle()?.dequantize(&Device::Cpu)?.reshape(self.shape.as_slice())?)
+    }
+
+    /// The same as candle has it: out x in.
+    fn candle(&self) -> Result<QTensor> {
+        self.check().map_err(ModelError::Unsupported)?;
+        let storage = QStorage::from_data(Cow::Borrowed(&self.bytes), &Device::Cpu, self.kind.candle())?;
+        Ok(QTensor::new(storage, (self.outputs(), self.inputs()))?)
+    }
+
+    /// Checks that bytes and shape fit each other.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let expected = self.kind.size(&self.shape)?;
+        match self.bytes.len() == expected {
+            true => Ok(()),
+            false => Err(format!("it has {} bytes, expected {expected} for {}", self.bytes.len(), self.kind.name())),
+        }
+    }
+}

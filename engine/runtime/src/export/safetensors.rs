@@ -1,0 +1,87 @@
+//! A directory with config.json, model.safetensors and paring.json.
+
+use std::path::Path;
+
+use candle_core::{DType, Device};
+use paring_model::{Checkpoint, Rows, Weight};
+
+use super::{ExportError, FloatType, Place, SafetensorsSettings};
+use crate::report::ExportReport;
+
+/// See [`super::export`].
+pub(super) fn write(
+    settings: &SafetensorsSettings,
+    model: &Checkpoint,
+    probe: Option<&Rows>,
+    place: &Place<'_>,
+) -> Result<ExportReport, ExportError> {
+    let converted = settings.dtype.map(|dtype| converted(model, dtype)).transpose()?;
+    let model = converted.as_ref().unwrap_or(model);
+    let unfinished = place.output.unfinished()?;
+    model.save(unfinished.path())?;
+    let (tensors, opened_by) = open_with_stock_loaders(&unfinished.path().join("model.safetensors"))?;
+    let reopened = Checkpoint::open(unfinished.path())?;
+    let (parity_rows, parity_difference) = parity(model, &reopened, probe)?;
+    if parity_difference != 0.0 {
+        return Err(ExportError::Parity(parity_difference));
+    }
+    let bytes = model.outline().file_size();
+    place.output.publish(unfinished, place.directory)?;
+    Ok(ExportReport {
+        format: "safetensors".to_owned(),
+        path: place.directory.to_owned(),
+        bytes,
+        opened_by,
+        tensors,
+        parity_rows,
+        parity_difference,
+        notes: Vec::new(),
+    })
+}
+
+/// The model with float weights in another type.
+fn converted(model: &Checkpoint, dtype: FloatType) -> Result<Checkpoint, ExportError> {
+    let dtype = match dtype {
+        FloatType::F16 => DType::F16,
+        FloatType::Bf16 => DType::BF16,
+        FloatType::F32 => DType::F32,
+    };
+    let mut converted = model.clone();
+    for name in model.names() {
+        let Weight::Dense { tensor, masked } = model.weight(&name)? else { continue };
+        if tensor.dtype().is_float() && tensor.dtype() != dtype {
+            let tensor = tensor.to_dtype(dtype).map_err(paring_model::ModelError::from)?;
+            converted.set_weight(&name, Weight::Dense { tensor, masked });
+        }
+    }
+    Ok(converted)
+}
+
+/// Opens the file with the reference reader, and with candle's own where that knows every storage type in it (it does
+/// not know 8-bit integers). How many tensors there are, and who opened the file.
+fn open_with_stock_loaders(file: &Path) -> Result<(usize, Vec<String>), ExportError> {
+    let refused = |error: safetensors::SafeTensorError| ExportError::Stock(error.to_string());
+    let bytes = std::fs::read(file).map_err(|error| ExportError::Stock(error.to_string()))?;
+    let read = safetensors::SafeTensors::deserialize(&bytes).map_err(refused)?;
+    let mut opened_by = vec!["paring".to_owned(), "safetensors".to_owned()];
+    if read.iter().all(|(_, tensor)| candle_core::DType::try_from(tensor.dtype()).is_ok()) {
+        candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
+            .map_err(|error| ExportError::Stock(error.to_string()))?;
+        opened_by.push("candle-core".to_owned());
+    }
+    Ok((read.len(), opened_by))
+}
+
+/// Rows compared and the largest difference; no rows where the model cannot run (a file of tensors).
+fn parity(model: &Checkpoint, reopened: &Checkpoint, probe: Option<&Rows>) -> Result<(usize, f64), ExportError> {
+    let Some(probe) = probe.filter(|_| model.config().is_some()) else { return Ok((0, 0.0)) };
+    let values = |model: &Checkpoint| -> Result<Vec<f32>, ExportError> {
+        let outputs = model.predict(probe, probe.len().max(1))?;
+        let flat = outputs.flatten_all().and_then(|outputs| outputs.to_dtype(DType::F32)?.to_vec1::<f32>());
+        Ok(flat.map_err(paring_model::ModelError::from)?)
+    };
+    let (ours, theirs) = (values(model)?, values(reopened)?);
+    let differences = ours.iter().zip(&theirs).map(|(a, b)| f64::from((a - b).abs()));
+    // Total order puts NaN last: it must not pass for "no difference".
+    Ok((probe.len(), differences.max_by(f64::total_cmp).unwrap_or(0.0)))
+}

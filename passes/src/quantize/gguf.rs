@@ -1,0 +1,219 @@
+//! `quantize/gguf`: weights in the blocks that llama.cpp and GGUF files have.
+
+use indexmap::IndexMap;
+use paring_data::Part;
+use paring_model::{BlockWeight, Checkpoint, GgmlType, Site, Weight, WeightOutline};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::layouts::{Layout, Rules};
+use super::mixes::Mix;
+use super::squares::Squares;
+use crate::calibration::{self, Calibration};
+use crate::context::Cx;
+use crate::effect::{Effect, PlanCx};
+use crate::error::{PassError, Problem};
+use crate::pass::{Definition, Leaves, Needs, PassInfo};
+use crate::receipt::{Outcome, Receipt};
+use crate::weights::{self, Difference, FloatWeight};
+use crate::wording::counted;
+
+/// Rounds weights to blocks of small integers as llama.cpp has them, ready for a GGUF file.
+///
+/// # What it does
+/// Each row of a targeted weight is cut into blocks of 32 or 256 consecutive numbers, and each block becomes small
+/// integers with scales of its own. `q4_0`, `q4_1`, `q5_0`, `q5_1` and `q8_0` have blocks of 32 and come out bit for
+/// bit as llama.cpp's reference rounds them; names with `k` have blocks of 256 whose scales are integers too. A layer
+/// in blocks runs in ggml's own arithmetic: its input becomes 8-bit integers, and integers are multiplied. Biases and
+/// norms stay as they are.
+///
+/// # When to use
+/// Before an export to GGUF, and where a small file should run at once in llama.cpp's tools. `q4_k_m` and `q5_k_m` are
+/// the usual choices for language models, `q8_0` where hardly anything may be lost.
+///
+/// # When not to
+/// Before training or pruning, which need float weights. Pruned weights stay zero in `q4_0`, `q5_0`, `q8_0`, `q3_k` and
+/// `q6_k` only: blocks with a minimum have no integer that is exactly zero. For an export to safetensors, which cannot
+/// hold blocks: use `quantize/rtn`.
+///
+/// # Parameters
+/// `types` names one of llama.cpp's mixes. The output layer, or the table of tokens where it serves as one, gets `Q6_K`
+/// (`Q8_0` where its rows are no multiple of 256, or with `q8_0`). `q4_k_m` and `q5_k_m` give attention values and
+/// ffn down `Q6_K` in the first and the last eighth of the layers and in every third between them. `q4_k_s` gives
+/// `Q5_K` to the values of the first four layers and to ffn down in the first eighth. `q3_k_m` gives values `Q4_K`
+/// (`Q5_K` in the first two layers), attention output `Q4_K`, ffn down `Q4_K` (`Q5_K` in the first sixteenth); `q3_k_l`
+/// gives all three `Q5_K`. `q2_k` gives attention output and ffn down `Q3_K`, and values `Q3_K`, or `Q4_K` where four
+/// or more queries share one. `overrides` gives single sites a type: the first glob that matches decides. With
+/// `fallback`, rows that are no multiple of 256 get `Q4_0` for `Q2_K` and `Q3_K`, `Q5_0` for `Q4_K`, `Q5_1` for `Q5_K`
+/// and `Q8_0` for `Q6_K`, and rows that are no multiple of 32 stay floats; without it they are refused. `importance`
+/// weighs errors at each input by the mean of its square over calibration rows: the steps of blocks are then searched
+/// for by weighted least squares, but for `q8_0`.
+///
+/// # Cost and limits
+/// Reads each weight once and holds one layer at a time. With `importance`, one pass of the calibration rows through
+/// the model, and a search that takes some ten times as long as plain rounding.
+///
+/// # Source
+/// The layouts and mixes of llama.cpp (ggml-quants.c and llama-quant.cpp); Frantar et al. 2022, "GPTQ", section 2, on
+/// why errors are weighed by inputs.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GgufParameters {
+    /// The layout of blocks, or a mix of them.
+    #[schemars(example = serde_json::json!("q4_k_m"))]
+    pub types: Mix,
+    /// Types of single sites, by globs of their names; the first that matches decides.
+    #[serde(default)]
+    #[schemars(example = serde_json::json!({ "model.embed_tokens": "q8_0" }))]
+    pub overrides: IndexMap<String, GgmlType>,
+    /// Other types may stand in where rows are no whole blocks.
+    #[serde(default)]
+    pub fallback: bool,
+    /// Errors at inputs that are large in calibration rows count for more.
+    #[serde(default)]
+    pub importance: bool,
+    /// At most this many rows are looked at where `importance` is true.
+    #[serde(default = "rows")]
+    #[schemars(range(min = 8, max = 1_000_000))]
+    pub calibration_rows: usize,
+}
+
+fn rows() -> usize {
+    128
+}
+
+/// Bytes that rounding holds for each weight of the largest site: floats before and after, and integers.
+const BYTES_PER_WEIGHT: usize = 4 + 4 + 4 + 1;
+
+/// The pass.
+pub struct Gguf;
+
+impl Definition for Gguf {
+    type Parameters = GgufParameters;
+
+    const INFO: PassInfo = PassInfo {
+        id: "quantize/gguf",
+        summary: "weights in llama.cpp's blocks of 2 to 8 bits, for GGUF files",
+        version: 1,
+        needs: &[Needs::BuiltModel, Needs::FloatWeights],
+        leaves: &[Leaves::QuantizedWeights],
+    };
+
+    fn plan(parameters: &GgufParameters, cx: &PlanCx<'_>) -> Result<Effect, Vec<Problem>> {
+        let mut problems = weights::problems(cx);
+        problems.extend(parameters.importance.then(|| unobserved(cx)).flatten());
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let inputs = |site: &Site| weights::inputs(weights::shape(cx, site));
+        let all = cx.outline.sites().unwrap_or_default();
+        let layouts = rules(parameters).layouts(cx.sites, &all, &inputs)?;
+        let mut effect = Effect::same_shape(cx.outline);
+        effect.skips = weights::untargeted(cx);
+        for (site, layout) in cx.sites.iter().zip(layouts) {
+            apply(&mut effect, site, layout, inputs(site));
+        }
+        if parameters.importance {
+            effect.memory += Squares::memory(cx.sites);
+            let rows = calibration::planned_rows(cx, parameters.calibration_rows);
+            effect.notes.push(format!("the importance of inputs comes from {}", counted(rows, "row")));
+            effect.notes.extend(cx.stand_in_note(Part::Calibrate));
+        }
+        Ok(effect)
+    }
+
+    fn run(parameters: &GgufParameters, cx: &mut Cx<'_>, mut model: Checkpoint) -> Result<Outcome, PassError> {
+        let outline = model.outline();
+        let inputs = |site: &Site| outline.weights.get(&site.weight()).map_or(0, |it| weights::inputs(it.shape()));
+        let layouts = rules(parameters).layouts(cx.sites, &outline.sites()?, &inputs);
+        let layouts = layouts.map_err(|problems| {
+            PassError::Failed(problems.into_iter().map(|problem| problem.message).collect::<Vec<_>>().join("; "))
+        })?;
+        let mut receipt = Receipt::default();
+        let squares = parameters.importance.then(|| watch(parameters, cx, &model, &mut receipt)).transpose()?;
+        let mut counts: IndexMap<GgmlType, usize> = IndexMap::new();
+        for (done, (site, layout)) in cx.sites.iter().zip(layouts).enumerate() {
+            let Some(kind) = layout.kind() else { continue };
+            cx.check_cancelled()?;
+            cx.services.progress(done, cx.sites.len(), &site.name);
+            let importance = squares.as_ref().and_then(|squares| squares.importance(&site.name, inputs(site)));
+            let (weight, figures) = round(&model, site, kind, importance.as_deref())?;
+            model.set_weight(&site.weight(), Weight::Blocks(weight));
+            receipt.sites.insert(site.name.clone(), figures);
+            *counts.entry(kind).or_default() += 1;
+        }
+        receipt.summary = format!("rounded {}: {}", counted(receipt.sites.len(), "site"), shown(&counts));
+        Ok(Outcome { model, receipt })
+    }
+}
+
+fn rules(parameters: &GgufParameters) -> Rules<'_> {
+    Rules { mix: parameters.types, overrides: &parameters.overrides, fallback: parameters.fallback }
+}
+
+/// Why inputs cannot be watched.
+fn unobserved(cx: &PlanCx<'_>) -> Option<Problem> {
+    if cx.outline.config.is_none() {
+        let message = "needs a model that runs, but the family of this one is unknown";
+        return Some(Problem::new("/importance", message).help("leave `importance` out"));
+    }
+    calibration::problem(cx)
+}
+
+/// What a layout does to the outline.
+fn apply(effect: &mut Effect, site: &Site, layout: Layout, inputs: usize) {
+    let Some(kind) = layout.kind() else {
+        let reason = format!("its rows of {inputs} numbers are no whole blocks of any type");
+        effect.skips.push((site.name.clone(), reason));
+        return;
+    };
+    if let Layout::StandIn(wanted, _) = layout {
+        effect.notes.push(format!("`{}` has {inputs} inputs, so {kind} stands in for {wanted}", site.name));
+    }
+    if let Some(weight) = effect.outline.weights.get_mut(&site.weight()) {
+        let shape = weight.shape().to_vec();
+        effect.memory = effect.memory.max((shape.iter().product::<usize>() * BYTES_PER_WEIGHT) as u64);
+        *weight = WeightOutline::Blocks { shape, kind };
+    }
+    effect.touches.push(site.name.clone());
+}
+
+fn watch(
+    parameters: &GgufParameters,
+    cx: &Cx<'_>,
+    model: &Checkpoint,
+    receipt: &mut Receipt,
+) -> Result<Squares, PassError> {
+    let calibration = Calibration::new(cx, model, parameters.calibration_rows)?;
+    let mut squares = Squares::new(cx.sites);
+    calibration.watch(cx, &mut squares)?;
+    receipt.figures.insert("calibration_rows".to_owned(), calibration.rows as f64);
+    Ok(squares)
+}
+
+/// A site's weight in blocks, and the figures of its receipt.
+fn round(
+    model: &Checkpoint,
+    site: &Site,
+    kind: GgmlType,
+    importance: Option<&[f32]>,
+) -> Result<(BlockWeight, IndexMap<String, f64>), PassError> {
+    let weight = FloatWeight::read(model, site)?;
+    let rounded = BlockWeight::round(&weight.numbers, &weight.shape, kind, importance)?;
+    let restored = rounded.dequantize()?.flatten_all()?.to_vec1::<f32>()?;
+    let difference = Difference::between(&weight.numbers, &restored);
+    let figures = [
+        ("bits_per_weight", rounded.bytes.len() as f64 * 8.0 / weight.numbers.len().max(1) as f64),
+        ("mean_squared_error", difference.mean_squared),
+        ("relative_error", difference.relative),
+    ];
+    Ok((rounded, figures.into_iter().map(|(name, figure)| (name.to_owned(), figure)).collect()))
+}
+
+/// "3 in Q4_K, 1 in Q6_K".
+fn shown(counts: &IndexMap<GgmlType, usize>) -> String {
+    counts.iter().map(|(kind, count)| format!("{count} in {kind}")).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests;
