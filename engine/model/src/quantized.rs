@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::{ModelError, Result};
 
 pub use activation::{ActivationScheme, FixedInput, InputForm, InputRange};
+pub use run::IntegerWeight;
+pub(crate) use run::SharedInput;
 
 /// Which weights share a scale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

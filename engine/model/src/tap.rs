@@ -10,7 +10,7 @@ use candle_core::Tensor;
 use crate::convolution::convolve;
 use crate::error::Result;
 use crate::network::Forward;
-use crate::quantized::QuantizedWeight;
+use crate::quantized::{IntegerWeight, QuantizedWeight, SharedInput};
 
 pub use embedding::TapEmbedding;
 
@@ -26,8 +26,10 @@ pub enum TapWeight {
         /// Ones and zeros of the same shape and type.
         mask: Tensor,
     },
-    /// Runs in its own arithmetic; inference only.
+    /// Packed integers that become floats as they are needed.
     Quantized(Arc<QuantizedWeight>),
+    /// Multiplies integers; inference only.
+    Integers(Arc<IntegerWeight>),
 }
 
 /// Where a network gets its weights: a checkpoint for inference, trainable variables for training.
@@ -96,25 +98,35 @@ impl TapLinear {
     /// # Errors
     /// When shapes do not fit, or an observer refuses.
     pub fn forward(&self, x: &Tensor, cx: &mut Forward<'_>) -> Result<Tensor> {
+        self.forward_shared(x, &mut SharedInput::default(), cx)
+    }
+
+    /// As [`TapLinear::forward`], for one of several layers that read the same `x`: `shared` keeps what they have in
+    /// common.
+    ///
+    /// # Errors
+    /// As [`TapLinear::forward`].
+    pub(crate) fn forward_shared(&self, x: &Tensor, shared: &mut SharedInput, cx: &mut Forward<'_>) -> Result<Tensor> {
         if x.rank() <= 2 {
-            return self.rows(x, cx);
+            return self.rows(x, shared, cx);
         }
         let mut shape = x.dims().to_vec();
-        let y = self.rows(&x.flatten_to(x.rank() - 2)?, cx)?;
+        let y = self.rows(&x.flatten_to(x.rank() - 2)?, shared, cx)?;
         shape.pop();
         shape.push(y.dim(1)?);
         Ok(y.reshape(shape)?)
     }
 
     /// x [rows, in] -> [rows, out].
-    fn rows(&self, x: &Tensor, cx: &mut Forward<'_>) -> Result<Tensor> {
+    fn rows(&self, x: &Tensor, shared: &mut SharedInput, cx: &mut Forward<'_>) -> Result<Tensor> {
         if let Some(observer) = cx.observer.as_mut() {
             observer.see(&self.name, x)?;
         }
         let y = match &self.weight {
             TapWeight::Dense(tensor) => x.matmul(&tensor.t()?)?,
             TapWeight::Masked { tensor, mask } => x.matmul(&tensor.mul(mask)?.t()?)?,
-            TapWeight::Quantized(weight) => weight.linear(&self.name, x, cx.mode)?,
+            TapWeight::Quantized(weight) => weight.linear(&self.name, x)?,
+            TapWeight::Integers(weight) => return weight.linear(&self.name, x, self.bias.as_ref(), shared, cx.mode),
         };
         Ok(match &self.bias {
             Some(bias) => y.broadcast_add(bias)?,
@@ -137,6 +149,7 @@ impl TapConv {
             TapWeight::Dense(tensor) => convolve(tensor)?,
             TapWeight::Masked { tensor, mask } => convolve(&tensor.mul(mask)?)?,
             TapWeight::Quantized(weight) => weight.conv(&self.name, x, self.stride, self.padding, cx.mode)?,
+            TapWeight::Integers(weight) => weight.conv(&self.name, x, self.stride, self.padding, cx.mode)?,
         };
         Ok(match &self.bias {
             Some(bias) => y.broadcast_add(&bias.reshape((1, (), 1, 1))?)?,

@@ -1,9 +1,11 @@
 //! How the input of a layer is quantized: how many bits, and whether its range is fixed or found anew for each row.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Storage, Tensor};
+use rayon::prelude::{IndexedParallelIterator as _, ParallelIterator as _, ParallelSlice as _, ParallelSliceMut as _};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ModelError, Result};
+use crate::fused::{self, Work};
 
 /// Where the range of a layer's input comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,12 +95,6 @@ impl FixedInput {
         self.zero_point as i16 - ((self.highest() >> 1) + 1) as i16
     }
 
-    fn integer(self, number: f32) -> i16 {
-        let zero_point = f32::from(self.zero_point);
-        let integer = (number / self.scale).round_ties_even() + zero_point;
-        (integer.clamp(0.0, f32::from(self.highest())) - zero_point) as i16
-    }
-
     /// The same from the zero point as it is stored.
     pub(crate) fn from_signed(bits: u8, scale: f32, zero_point: i16) -> Self {
         let unshifted = Self { bits, scale, zero_point: 0 };
@@ -143,33 +139,78 @@ impl ActivationScheme {
     /// When a number is not one.
     pub(super) fn quantize(self, name: &str, x: &Tensor) -> Result<Integers> {
         let rows = x.dim(0)?;
-        let numbers = x.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
-        if numbers.iter().any(|number| number.is_nan()) {
-            return Err(ModelError::Input(format!("the input of `{name}` holds numbers that are not numbers (NaN)")));
+        let x = x.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.contiguous()?;
+        let (storage, layout) = x.storage_and_layout();
+        let Storage::Cpu(storage) = &*storage else { return Err(ModelError::Unsupported("no CPU".to_owned())) };
+        let numbers = fused::numbers(storage, layout)?;
+        let mut found = Integers { numbers: vec![0; numbers.len()], scales: vec![0.0; rows] };
+        let width = (numbers.len() / rows.max(1)).max(1);
+        let size = ROWS_AT_ONCE * width;
+        let chunks = numbers.par_chunks(size).zip(found.numbers.par_chunks_mut(size));
+        let arch = pulp::Arch::new();
+        let chunks = chunks.zip(found.scales.par_chunks_mut(ROWS_AT_ONCE)).map(|((x, integers), scales)| {
+            let mut valid = true;
+            fused::vectorized(arch, Round { scheme: self, width, x, integers, scales, valid: &mut valid });
+            valid
+        });
+        if chunks.reduce(|| true, |one, other| one && other) {
+            return Ok(found);
         }
-        Ok(match self {
-            Self::Fixed(fixed) => Integers {
-                numbers: numbers.into_iter().map(|number| fixed.integer(number)).collect(),
-                scales: vec![fixed.scale; rows],
-            },
-            Self::ByRow { bits } => by_row(&numbers, rows, bits),
-        })
+        Err(ModelError::Input(format!("the input of `{name}` holds numbers that are not numbers (NaN)")))
     }
 }
 
-/// Each row in the range of its largest magnitude. A row of zeros has scale 0; infinite numbers count as the largest.
-fn by_row(numbers: &[f32], rows: usize, bits: u8) -> Integers {
-    let half = f32::from(1_u16 << (bits.clamp(InputForm::FEWEST_BITS, InputForm::MOST_BITS) - 1));
-    let mut found = Integers { numbers: Vec::with_capacity(numbers.len()), scales: Vec::with_capacity(rows) };
-    for row in numbers.chunks((numbers.len() / rows.max(1)).max(1)) {
-        let most = row.iter().fold(0.0_f32, |most, number| most.max(number.abs())).min(f32::MAX);
-        let scale = most / (half - 0.5);
-        let inverse = if scale > 0.0 { scale.recip().min(f32::MAX) } else { 0.0 };
-        let integer = |number: f32| (number * inverse).round_ties_even().clamp(-half, half - 1.0) as i16;
-        found.numbers.extend(row.iter().map(|&number| integer(number)));
-        found.scales.push(scale);
+/// Rows that one thread rounds at a time.
+const ROWS_AT_ONCE: usize = 16;
+
+/// Adding it to a small number leaves the nearest whole number (halves to even) in the low bits.
+const SHIFT: f32 = 12_582_912.0;
+
+/// Rounds some rows.
+struct Round<'a> {
+    scheme: ActivationScheme,
+    width: usize,
+    x: &'a [f32],
+    integers: &'a mut [i16],
+    scales: &'a mut [f32],
+    valid: &'a mut bool,
+}
+
+impl Work for Round<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let rows = self.x.chunks(self.width).zip(self.integers.chunks_mut(self.width)).zip(self.scales);
+        for ((x, integers), scale) in rows {
+            *self.valid &= !x.iter().fold(false, |found, number| found | number.is_nan());
+            let (step, [low, high]) = self.scheme.range(x);
+            *scale = step;
+            // A row of zeros, or of numbers too small to divide by, is all zeros.
+            let divisor = if step >= f32::MIN_POSITIVE { step } else { f32::INFINITY };
+            for (integer, number) in integers.iter_mut().zip(x) {
+                let rounded = (number / divisor).clamp(low, high) + SHIFT;
+                *integer = rounded.to_bits() as i16;
+            }
+        }
     }
-    found
+}
+
+impl ActivationScheme {
+    /// The step of a row, and the smallest and the largest of its integers less their zero point.
+    #[inline(always)]
+    fn range(self, row: &[f32]) -> (f32, [f32; 2]) {
+        match self {
+            Self::Fixed(fixed) => {
+                let zero_point = f32::from(fixed.zero_point);
+                (fixed.scale, [-zero_point, f32::from(fixed.highest()) - zero_point])
+            }
+            Self::ByRow { .. } => {
+                let half = self.largest() as f32;
+                // Infinite numbers count as the largest.
+                let most = fused::largest(row, f32::abs).clamp(0.0, f32::MAX);
+                (most / (half - 0.5), [-half, half - 1.0])
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,37 +1,52 @@
 //! How a quantized layer computes. Where its input is quantized too it multiplies integers; else weights become floats a
 //! block of output channels at a time, never all at once.
 
-use std::ops::Range;
-
 use candle_core::{Device, Tensor};
 use rayon::iter::{IndexedParallelIterator, ParallelIterator};
 use rayon::slice::ParallelSlice;
 
-use super::QuantizedWeight;
-use super::activation::Integers;
 use super::window::Window;
+use super::{ActivationScheme, QuantizedWeight};
 use crate::convolution::convolve;
 use crate::error::{ModelError, Result};
-use crate::int8::multiply;
+use crate::int8::{Panels, Rows};
 use crate::network::Mode;
 
 /// How many weights are floats at one time.
 const BLOCK: usize = 1 << 20;
 
-impl QuantizedWeight {
-    /// x [rows, in] -> [rows, out].
+/// A weight whose layer computes in integers, packed for it.
+#[derive(Debug, Clone)]
+pub struct IntegerWeight {
+    shape: Vec<usize>,
+    activation: ActivationScheme,
+    panels: Panels,
+}
+
+impl IntegerWeight {
+    /// Packs a weight; `None` where the input of its layer is not quantized.
+    pub fn new(weight: &QuantizedWeight) -> Option<Self> {
+        let activation = weight.activation?;
+        Some(Self { shape: weight.shape.clone(), activation, panels: Panels::new(weight, activation.largest()) })
+    }
+
+    /// x [rows, in] -> [rows, out], with `bias` [out].
     ///
     /// # Errors
     /// When shapes do not fit, an input is not a number, or a gradient is asked of integer arithmetic.
-    pub(crate) fn linear(&self, name: &str, x: &Tensor, mode: Mode) -> Result<Tensor> {
+    pub(crate) fn linear(
+        &self,
+        name: &str,
+        x: &Tensor,
+        bias: Option<&Tensor>,
+        shared: &mut SharedInput,
+        mode: Mode,
+    ) -> Result<Tensor> {
         let (rows, inputs) = x.dims2()?;
-        self.check_inputs(name, inputs)?;
-        let Some(activation) = self.activation else {
-            return self.in_blocks(x, &|weight| Ok(x.matmul(&weight.flatten_from(1)?.t()?)?));
-        };
-        check_mode(name, mode)?;
-        let outputs = self.in_integers(&activation.quantize(name, x)?, activation.largest());
-        Ok(Tensor::from_vec(outputs, (rows, self.outputs()), &Device::Cpu)?
+        self.check(name, inputs, mode)?;
+        let bias = bias.map(Tensor::to_vec1::<f32>).transpose()?;
+        let outputs = self.panels.multiply(shared.rows(self, name, x)?, bias.as_deref());
+        Ok(Tensor::from_vec(outputs, (rows, self.panels.outputs()), &Device::Cpu)?
             .to_device(x.device())?
             .to_dtype(x.dtype())?)
     }
@@ -39,24 +54,69 @@ impl QuantizedWeight {
     /// x [rows, in, height, width] -> [rows, out, height', width'].
     ///
     /// # Errors
-    /// As [`QuantizedWeight::linear`].
+    /// As [`IntegerWeight::linear`].
     pub(crate) fn conv(&self, name: &str, x: &Tensor, stride: usize, padding: usize, mode: Mode) -> Result<Tensor> {
         let window = Window::new(name, x.dims(), &self.shape, stride, padding)?;
-        self.check_inputs(name, window.inputs())?;
-        let Some(activation) = self.activation else {
-            return self.in_blocks(x, &|weight| convolve(x, weight, stride, padding, mode));
-        };
-        check_mode(name, mode)?;
-        let images = activation.quantize(name, x)?;
+        self.check(name, window.inputs(), mode)?;
+        let images = self.activation.quantize(name, x)?;
         let [height, width] = window.positions();
         let image = |(image, &scale): (&[i16], &f32)| {
-            let rows = Integers { numbers: window.unfold(image), scales: vec![scale; height * width] };
-            transposed(&self.in_integers(&rows, activation.largest()), self.outputs())
+            let rows = Rows::new(&self.panels, window.unfold(image), vec![scale; height * width]);
+            transposed(&self.panels.multiply(&rows, None), self.panels.outputs())
         };
         let size = window.image().max(1);
         let outputs: Vec<Vec<f32>> = images.numbers.par_chunks(size).zip(&images.scales).map(image).collect();
-        let shape = (x.dim(0)?, self.outputs(), height, width);
+        let shape = (x.dim(0)?, self.panels.outputs(), height, width);
         Ok(Tensor::from_vec(outputs.concat(), shape, &Device::Cpu)?.to_device(x.device())?.to_dtype(x.dtype())?)
+    }
+
+    fn check(&self, name: &str, inputs: usize, mode: Mode) -> Result<()> {
+        if inputs != self.panels.inputs() {
+            return Err(unfit(name, &self.shape, self.panels.outputs(), inputs));
+        }
+        if mode == Mode::Inference {
+            return Ok(());
+        }
+        Err(ModelError::Unsupported(format!("`{name}` computes in integers, through which no gradient passes")))
+    }
+}
+
+/// The input that several layers read, rounded once where they round it alike.
+#[derive(Debug, Default)]
+pub(crate) struct SharedInput(Option<(ActivationScheme, Rows)>);
+
+impl SharedInput {
+    fn rows(&mut self, weight: &IntegerWeight, name: &str, x: &Tensor) -> Result<&Rows> {
+        let known = self.0.take().filter(|(scheme, rows)| *scheme == weight.activation && rows.suit(&weight.panels));
+        let known = match known {
+            Some(known) => known,
+            None => {
+                let integers = weight.activation.quantize(name, x)?;
+                (weight.activation, Rows::new(&weight.panels, integers.numbers, integers.scales))
+            }
+        };
+        Ok(&self.0.insert(known).1)
+    }
+}
+
+impl QuantizedWeight {
+    /// x [rows, in] -> [rows, out], in floats.
+    ///
+    /// # Errors
+    /// When shapes do not fit.
+    pub(crate) fn linear(&self, name: &str, x: &Tensor) -> Result<Tensor> {
+        self.check_inputs(name, x.dims2()?.1)?;
+        self.in_blocks(x, &|weight| Ok(x.matmul(&weight.flatten_from(1)?.t()?)?))
+    }
+
+    /// x [rows, in, height, width] -> [rows, out, height', width'], in floats.
+    ///
+    /// # Errors
+    /// When shapes do not fit.
+    pub(crate) fn conv(&self, name: &str, x: &Tensor, stride: usize, padding: usize, mode: Mode) -> Result<Tensor> {
+        let window = Window::new(name, x.dims(), &self.shape, stride, padding)?;
+        self.check_inputs(name, window.inputs())?;
+        self.in_blocks(x, &|weight| convolve(x, weight, stride, padding, mode))
     }
 
     /// `layer` on blocks of output channels as floats, in the type and on the device of `x`; dimension 1 of its outputs
@@ -74,54 +134,16 @@ impl QuantizedWeight {
         Ok(Tensor::cat(&blocks, 1)?)
     }
 
-    /// Rows of integers of up to a magnitude to rows of outputs. Each sum of inputs in a span is exact; only scaling and
-    /// adding such sums rounds.
-    fn in_integers(&self, rows: &Integers, largest: usize) -> Vec<f32> {
-        let (inputs, outputs) = (self.inputs(), self.outputs());
-        let x = &rows.numbers;
-        let mut y = vec![0.0; rows.scales.len() * outputs];
-        for (group, span) in self.spans(largest) {
-            let sums = multiply(x, &self.values, inputs, span.clone());
-            let scales: Vec<(f32, i32)> = (0..outputs)
-                .map(|output| self.parameters(output, group))
-                .map(|(scale, zero_point)| (scale, i32::from(zero_point)))
-                .collect();
-            let rows = x.chunks_exact(inputs.max(1)).zip(&rows.scales).zip(sums.chunks_exact(outputs.max(1)));
-            for (y, ((x, row), sums)) in y.chunks_exact_mut(outputs.max(1)).zip(rows) {
-                let total: i32 = x.get(span.clone()).unwrap_or_default().iter().map(|&x| i32::from(x)).sum();
-                for ((y, sum), (scale, zero_point)) in y.iter_mut().zip(sums).zip(&scales) {
-                    *y += sum.wrapping_sub(zero_point.wrapping_mul(total)) as f32 * (scale * row);
-                }
-            }
-        }
-        y
-    }
-
-    /// The inputs that share a scale, by group, in spans whose sums are exact for inputs of up to a magnitude.
-    fn spans(&self, largest: usize) -> impl Iterator<Item = (usize, Range<usize>)> {
-        let (inputs, size) = (self.inputs(), self.group());
-        let weight = if self.scheme.symmetric { 128 } else { 255 };
-        let longest = i32::MAX as usize / (largest.max(1) * weight);
-        (0..inputs).step_by(size).enumerate().flat_map(move |(group, start)| {
-            let end = inputs.min(start + size);
-            (start..end).step_by(longest).map(move |from| (group, from..end.min(from + longest)))
-        })
-    }
-
     fn check_inputs(&self, name: &str, inputs: usize) -> Result<()> {
         if inputs == self.inputs() && self.outputs().checked_mul(inputs) == Some(self.values.len()) {
             return Ok(());
         }
-        let name = format!("{name}.weight");
-        Err(ModelError::Shape { name, found: self.shape.clone(), expected: vec![self.outputs(), inputs] })
+        Err(unfit(name, &self.shape, self.outputs(), inputs))
     }
 }
 
-fn check_mode(name: &str, mode: Mode) -> Result<()> {
-    if mode == Mode::Inference {
-        return Ok(());
-    }
-    Err(ModelError::Unsupported(format!("`{name}` computes in integers, through which no gradient passes")))
+fn unfit(name: &str, shape: &[usize], outputs: usize, inputs: usize) -> ModelError {
+    ModelError::Shape { name: format!("{name}.weight"), found: shape.to_vec(), expected: vec![outputs, inputs] }
 }
 
 /// [positions, outputs] -> [outputs, positions].
@@ -134,6 +156,7 @@ mod tests {
     use candle_core::{DType, Device, Tensor};
 
     use crate::network::Mode;
+    use crate::quantized::run::{IntegerWeight, SharedInput};
     use crate::quantized::{ActivationScheme, FixedInput, Granularity, QuantizedWeight, WeightScheme};
 
     /// Numbers in -1..1 that look random.
@@ -190,8 +213,16 @@ mod tests {
             activation: Some(ActivationScheme::Fixed(FixedInput { bits: 8, scale: 0.5, zero_point: 10 })),
         };
         let x = Tensor::new(&[[1.0_f32, -1.0]], &Device::Cpu).unwrap();
-        let y: Vec<Vec<f32>> = layer.linear("head", &x, Mode::Inference).unwrap().to_vec2().unwrap();
-        assert_eq!(y, [[-4.0]]);
+        let bias = Tensor::new(&[0.5_f32], &Device::Cpu).unwrap();
+        let layer = IntegerWeight::new(&layer).unwrap();
+        let run = |bias| {
+            layer
+                .linear("head", &x, bias, &mut SharedInput::default(), Mode::Inference)
+                .unwrap()
+                .to_vec2::<f32>()
+                .unwrap()
+        };
+        assert_eq!((run(None), run(Some(&bias))), (vec![vec![-4.0]], vec![vec![-3.5]]));
     }
 
     #[test]
@@ -201,11 +232,17 @@ mod tests {
             let layer = QuantizedWeight { activation: ACTIVATION, ..weight(&[10, 36], scheme) };
             let floats = layer.dequantize().unwrap().to_dtype(DType::F64).unwrap();
             let expected = fake(&x, INPUT).matmul(&floats.t().unwrap()).unwrap();
-            close(&layer.linear("head", &x, Mode::Inference).unwrap(), &expected, 1e-4);
+            let layer = IntegerWeight::new(&layer).unwrap();
+            close(
+                &layer.linear("head", &x, None, &mut SharedInput::default(), Mode::Inference).unwrap(),
+                &expected,
+                1e-4,
+            );
 
             let x = numbers(&[3, 4, 5, 6], 6);
             let layer = QuantizedWeight { activation: ACTIVATION, ..weight(&[7, 4, 3, 3], scheme) };
             let floats = layer.dequantize().unwrap().to_dtype(DType::F64).unwrap();
+            let layer = IntegerWeight::new(&layer).unwrap();
             for (stride, padding) in [(1, 1), (2, 1), (2, 0)] {
                 let expected = fake(&x, INPUT).conv2d(&floats, padding, stride, 1, 1).unwrap();
                 close(&layer.conv("conv", &x, stride, padding, Mode::Inference).unwrap(), &expected, 1e-4);
@@ -219,7 +256,7 @@ mod tests {
             let layer = weight(&[10, 36], scheme);
             let x = numbers(&[19, 36], 5);
             let expected = x.matmul(&layer.dequantize().unwrap().t().unwrap()).unwrap();
-            close(&layer.linear("head", &x, Mode::Training).unwrap(), &expected, 1e-5);
+            close(&layer.linear("head", &x).unwrap(), &expected, 1e-5);
 
             let layer = weight(&[7, 4, 3, 3], scheme);
             let x = numbers(&[3, 4, 5, 6], 6);
@@ -243,18 +280,45 @@ mod tests {
         };
         let x = Tensor::full(255.0_f32, (1, inputs), &Device::Cpu).unwrap();
         let expected = Tensor::full(-255.0 * 128.0 * inputs as f32, (1, 20), &Device::Cpu).unwrap();
-        close(&layer.linear("head", &x, Mode::Inference).unwrap(), &expected, 257.0);
+        let packed = IntegerWeight::new(&layer).unwrap();
+        close(
+            &packed.linear("head", &x, None, &mut SharedInput::default(), Mode::Inference).unwrap(),
+            &expected,
+            257.0,
+        );
         let floats = QuantizedWeight { activation: None, ..layer };
-        close(&floats.linear("head", &x, Mode::Inference).unwrap(), &expected, 4096.0);
+        close(&floats.linear("head", &x).unwrap(), &expected, 4096.0);
+    }
+
+    /// Layers that round their input alike share it, and those that do not get their own.
+    #[test]
+    fn a_shared_input_changes_nothing() {
+        let x = numbers(&[5, 36], 5);
+        let other = Some(ActivationScheme::ByRow { bits: 12 });
+        let layers: Vec<IntegerWeight> = [ACTIVATION, ACTIVATION, other, other]
+            .into_iter()
+            .zip(schemes().skip(1))
+            .map(|(activation, scheme)| QuantizedWeight { activation, ..weight(&[10, 36], scheme) })
+            .filter_map(|layer| IntegerWeight::new(&layer))
+            .collect();
+        let mut shared = SharedInput::default();
+        for layer in &layers {
+            let run = |shared: &mut SharedInput| {
+                layer.linear("head", &x, None, shared, Mode::Inference).unwrap().to_vec2::<f32>().unwrap()
+            };
+            assert_eq!(run(&mut shared), run(&mut SharedInput::default()));
+        }
+        assert_eq!(layers.len(), 4);
     }
 
     #[test]
     fn what_does_not_fit_is_refused() {
         let scheme = WeightScheme { bits: 8, symmetric: true, granularity: Granularity::Tensor };
         let layer = QuantizedWeight { activation: ACTIVATION, ..weight(&[2, 3], scheme) };
+        let layer = IntegerWeight::new(&layer).unwrap();
         let message = |x: &[f32], mode| {
             let x = Tensor::from_slice(x, (1, x.len()), &Device::Cpu).unwrap();
-            layer.linear("head", &x, mode).unwrap_err().to_string()
+            layer.linear("head", &x, None, &mut SharedInput::default(), mode).unwrap_err().to_string()
         };
         assert_eq!(message(&[1.0, 2.0], Mode::Inference), "tensor `head.weight` has shape [2, 3], expected [2, 2]");
         assert_eq!(

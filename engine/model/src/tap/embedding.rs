@@ -34,6 +34,12 @@ impl TapEmbedding {
                     wanted.iter().flat_map(|&row| weight.dequantize_rows(row as usize..row as usize + 1)).collect();
                 Tensor::from_vec(numbers, (wanted.len(), weight.inputs()), &Device::Cpu)?.to_device(flat.device())?
             }
+            TapWeight::Integers(_) => {
+                let name = &self.name;
+                return Err(ModelError::Unsupported(format!(
+                    "`{name}` is looked up in, so it has no input to quantize"
+                )));
+            }
         };
         let mut shape = numbers.dims().to_vec();
         shape.push(rows.dim(1)?);
@@ -44,7 +50,7 @@ impl TapEmbedding {
     pub(crate) fn dtype(&self) -> DType {
         match &self.weight {
             TapWeight::Dense(tensor) | TapWeight::Masked { tensor, .. } => tensor.dtype(),
-            TapWeight::Quantized(_) => DType::F32,
+            TapWeight::Quantized(_) | TapWeight::Integers(_) => DType::F32,
         }
     }
 
