@@ -7,6 +7,7 @@ mod ranges;
 mod rounding;
 mod scales;
 
+pub mod dynamic_int8;
 pub mod rtn;
 pub mod static_int8;
 
@@ -14,5 +15,10 @@ use crate::builtin::pass;
 use crate::pass::Pass;
 
 pub(crate) fn passes() -> Vec<Box<dyn Pass>> {
-    vec![pass::<rtn::Rtn>(), pass::<static_int8::StaticInt8>()]
+    vec![
+        pass::<dynamic_int8::DynamicInt8>(),
+        pass::<rtn::Rtn>(),
+        pass::<smoothquant::SmoothQuant>(),
+        pass::<static_int8::StaticInt8>(),
+    ]
 }

@@ -1,7 +1,7 @@
 //! Rounding the weight of one site to integers, and what that will do to the model's outline.
 
 use indexmap::IndexMap;
-use paring_model::{Checkpoint, Granularity, InputForm, QuantizedWeight, Site, WeightOutline, WeightScheme};
+use paring_model::{Checkpoint, Granularity, InputForm, QuantizedWeight, Site, SiteKind, WeightOutline, WeightScheme};
 
 use super::scales;
 use crate::effect::{Effect, PlanCx};
@@ -28,11 +28,18 @@ pub(crate) fn plan(
     for site in cx.sites {
         let shape = weights::shape(cx, site).to_vec();
         effect.memory = effect.memory.max((shape.iter().product::<usize>() * BYTES_PER_WEIGHT) as u64);
+        let activation = input_of(site, activation);
         effect.outline.weights.insert(site.weight(), WeightOutline::Quantized { shape, scheme, activation });
         effect.touches.push(site.name.clone());
     }
     effect.skips = weights::untargeted(cx);
     Ok(effect)
+}
+
+/// How the input of a site is quantized where those of all sites are to be: rows of a table are looked up, so that
+/// there is no input.
+pub(crate) fn input_of(site: &Site, activation: Option<InputForm>) -> Option<InputForm> {
+    if matches!(site.kind, SiteKind::Embedding { .. }) { None } else { activation }
 }
 
 /// A site's weight in integers, and the figures of its receipt. `activation`: how its inputs will be.
@@ -52,7 +59,7 @@ pub(crate) fn round(
     let restored = rounded.dequantize()?.flatten_all()?.to_vec1::<f32>()?;
     let difference = Difference::between(&weight.numbers, &restored);
     let figures = [
-        ("bits_per_weight", bits_per_weight(&rounded, activation)),
+        ("bits_per_weight", bits_per_weight(&rounded, input_of(site, activation))),
         ("mean_squared_error", difference.mean_squared),
         ("relative_error", difference.relative),
     ];
