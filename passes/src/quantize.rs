@@ -9,6 +9,7 @@ mod scales;
 
 pub mod dynamic_int8;
 pub mod rtn;
+pub mod smoothquant;
 pub mod static_int8;
 
 use crate::builtin::pass;
