@@ -14,9 +14,11 @@ mod scheme;
 mod squares;
 
 pub mod awq;
+pub mod dynamic_int8;
 pub mod gguf;
 pub mod gptq;
 pub mod rtn;
+pub mod smoothquant;
 pub mod static_int8;
 
 use crate::builtin::pass;
@@ -28,6 +30,8 @@ pub(crate) fn passes() -> Vec<Box<dyn Pass>> {
         pass::<gptq::Gptq>(),
         pass::<awq::Awq>(),
         pass::<gguf::Gguf>(),
+        pass::<dynamic_int8::DynamicInt8>(),
         pass::<static_int8::StaticInt8>(),
+        pass::<smoothquant::SmoothQuant>(),
     ]
 }

@@ -1,4 +1,5 @@
-//! An encoder of MiniLM's shape against the stock one of candle-transformers on the same weights, 32 texts of 64 tokens:
+//! An encoder of MiniLM's shape, in floats and in integers, against the stock one of candle-transformers on the same
+//! weights: 32 texts of 64 tokens, and a query of 16.
 //! `RAYON_NUM_THREADS=1 cargo bench -p paring-model --bench encoder`.
 
 use std::collections::HashMap;
@@ -7,13 +8,17 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models::bert::{BertModel, Config};
 use divan::Bencher;
-use paring_model::{Checkpoint, Forward, Input, Tokens};
+use paring_model::{
+    ActivationScheme, Checkpoint, Forward, Granularity, Input, QuantizedWeight, Result, SiteKind, Tokens, Weight,
+    WeightScheme,
+};
 use serde_json::{Value, json};
 
 const HIDDEN: usize = 384;
 const LAYERS: usize = 6;
-const ROWS: usize = 32;
-const LENGTH: usize = 64;
+
+/// Texts and tokens of each.
+const BATCHES: [(usize, usize); 2] = [(32, 64), (1, 16)];
 
 fn main() {
     divan::main();
@@ -53,14 +58,14 @@ fn tensors() -> candle_core::Result<HashMap<String, Tensor>> {
     Ok(all)
 }
 
-fn tokens() -> candle_core::Result<Tensor> {
-    let ids: Vec<u32> = (0..ROWS * LENGTH).map(|place| (place * 31 % 1000) as u32).collect();
-    Tensor::from_vec(ids, (ROWS, LENGTH), &Device::Cpu)
+fn tokens((rows, length): (usize, usize)) -> candle_core::Result<Tensor> {
+    let ids: Vec<u32> = (0..rows * length).map(|place| (place * 31 % 1000) as u32).collect();
+    Tensor::from_vec(ids, (rows, length), &Device::Cpu)
 }
 
-#[divan::bench(sample_count = 10)]
-fn stock(bencher: Bencher) {
-    let (Ok(tensors), Ok(ids)) = (tensors(), tokens()) else { return };
+#[divan::bench(sample_count = 10, args = BATCHES)]
+fn stock(bencher: Bencher, batch: (usize, usize)) {
+    let (Ok(tensors), Ok(ids)) = (tensors(), tokens(batch)) else { return };
     let Ok(config) = serde_json::from_value::<Config>(config()) else { return };
     let Ok(model) = BertModel::load(VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu), &config) else {
         return;
@@ -69,13 +74,43 @@ fn stock(bencher: Bencher) {
     bencher.bench(|| model.forward(divan::black_box(&ids), &types, Some(&mask)));
 }
 
-#[divan::bench(sample_count = 10)]
-fn own(bencher: Bencher) {
-    let (Ok(tensors), Ok(ids), Ok(directory)) = (tensors(), tokens(), tempfile::tempdir()) else { return };
-    let written = std::fs::write(directory.path().join("config.json"), config().to_string());
-    let saved = candle_core::safetensors::save(&tensors, directory.path().join("model.safetensors"));
-    let (Ok(()), Ok(()), Ok(model)) = (written, saved, Checkpoint::open(directory.path())) else { return };
-    let Ok(network) = model.network() else { return };
+#[divan::bench(sample_count = 10, args = BATCHES)]
+fn own(bencher: Bencher, batch: (usize, usize)) {
+    if let Some(model) = model() {
+        run(bencher, &model, batch);
+    }
+}
+
+#[divan::bench(sample_count = 10, args = BATCHES)]
+fn integers(bencher: Bencher, batch: (usize, usize)) {
+    let Some(mut model) = model() else { return };
+    if quantize(&mut model).is_ok() {
+        run(bencher, &model, batch);
+    }
+}
+
+fn model() -> Option<Checkpoint> {
+    let directory = tempfile::tempdir().ok()?;
+    std::fs::write(directory.path().join("config.json"), config().to_string()).ok()?;
+    candle_core::safetensors::save(&tensors().ok()?, directory.path().join("model.safetensors")).ok()?;
+    Checkpoint::open(directory.path()).ok()
+}
+
+fn run(bencher: Bencher, model: &Checkpoint, batch: (usize, usize)) {
+    let (Ok(network), Ok(ids)) = (model.network(), tokens(batch)) else { return };
     let input = Input::Tokens(Tokens::new(ids));
     bencher.bench(|| network.forward(divan::black_box(&input), &mut Forward::inference()));
+}
+
+/// 8-bit weights with a scale an output channel, 12-bit inputs row by row.
+fn quantize(model: &mut Checkpoint) -> Result<()> {
+    let scheme = WeightScheme { bits: 8, symmetric: true, granularity: Granularity::Channel };
+    for site in model.outline().sites()?.iter().filter(|site| site.kind == SiteKind::Linear) {
+        let weight = model.tensor(&site.weight())?;
+        let scales = (weight.abs()?.max(1)? / 127.5)?.to_vec1::<f32>()?;
+        let rounded = QuantizedWeight::round(&weight, scheme, &scales, &[])?;
+        let activation = Some(ActivationScheme::ByRow { bits: 12 });
+        model.set_weight(&site.weight(), Weight::Quantized(QuantizedWeight { activation, ..rounded }));
+    }
+    Ok(())
 }

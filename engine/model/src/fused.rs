@@ -24,7 +24,7 @@ pub(crate) fn suits(x: &Tensor, mode: Mode) -> bool {
 
 /// Work that becomes vector instructions of the processor. A closure would do, but only a function that says so is
 /// compiled for the processor where little is optimized.
-trait Work {
+pub(crate) trait Work {
     /// Must be `#[inline(always)]`, as all that it calls.
     fn run(self);
 }
@@ -40,12 +40,13 @@ impl<W: Work> NullaryFnOnce for Vectorized<W> {
     }
 }
 
-fn vectorized(arch: Arch, work: impl Work) {
+/// Runs work in the vector instructions of the processor.
+pub(crate) fn vectorized(arch: Arch, work: impl Work) {
     arch.dispatch(Vectorized(work));
 }
 
 /// The numbers of a tensor from its first; of a contiguous one to its last.
-fn numbers<'s>(storage: &'s CpuStorage, layout: &Layout) -> candle_core::Result<&'s [f32]> {
+pub(crate) fn numbers<'s>(storage: &'s CpuStorage, layout: &Layout) -> candle_core::Result<&'s [f32]> {
     let all: &[f32] = storage.as_slice()?;
     let end = layout.contiguous_offsets().map_or(all.len(), |(_, end)| end);
     Ok(all.get(layout.start_offset()..end).unwrap_or_default())
@@ -65,18 +66,19 @@ fn sum(numbers: &[f32], of: impl Fn(f32) -> f32) -> f32 {
     lanes.iter().sum::<f32>() + rest
 }
 
-/// The largest number; numbers that are none are passed over.
+/// The largest of what `of` makes of the numbers; numbers that are none are passed over.
 #[inline(always)]
-fn largest(numbers: &[f32]) -> f32 {
+pub(crate) fn largest(numbers: &[f32], of: impl Fn(f32) -> f32) -> f32 {
     let (chunks, rest) = numbers.as_chunks::<LANES>();
     let larger = |one: f32, other: f32| if other > one { other } else { one };
     let mut lanes = [f32::NEG_INFINITY; LANES];
     for chunk in chunks {
         for (lane, &number) in lanes.iter_mut().zip(chunk) {
-            *lane = larger(*lane, number);
+            *lane = larger(*lane, of(number));
         }
     }
-    lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |most, &number| larger(most, number))
+    let most = lanes.into_iter().fold(f32::NEG_INFINITY, larger);
+    rest.iter().fold(most, |most, &number| larger(most, of(number)))
 }
 
 /// The exponential of a number that is not above 0: 2^n e^r with r at most half of ln 2 (Cody and Waite 1980, chapter
@@ -117,8 +119,11 @@ mod tests {
     #[test]
     fn lanes_and_what_is_left_over_are_both_seen() {
         let numbers: Vec<f32> = (0..35).map(|number| number as f32).collect();
-        assert_eq!((sum(&numbers, |number| 2.0 * number), largest(&numbers)), (1190.0, 34.0));
+        assert_eq!((sum(&numbers, |number| 2.0 * number), largest(&numbers, f32::abs)), (1190.0, 34.0));
         let falling: Vec<f32> = numbers.iter().rev().copied().collect();
-        assert_eq!((largest(&falling), largest(&[f32::NAN, 1.0]), largest(&[])), (34.0, 1.0, f32::NEG_INFINITY));
+        assert_eq!(
+            (largest(&falling, |x| x), largest(&[f32::NAN, -1.0], f32::abs), largest(&[], |x| x)),
+            (34.0, 1.0, f32::NEG_INFINITY)
+        );
     }
 }

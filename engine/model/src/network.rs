@@ -10,6 +10,7 @@ use crate::error::{ModelError, Result};
 use crate::families;
 use crate::generation::Generation;
 use crate::ggml::BlockMatrix;
+use crate::quantized::IntegerWeight;
 use crate::rows::Rows;
 use crate::tap::{Observer, TapWeight, WeightSource};
 use crate::tokens::Tokens;
@@ -173,8 +174,11 @@ impl WeightSource for Checkpoint {
     fn site(&self, name: &str) -> Result<TapWeight> {
         Ok(match self.weight(&format!("{name}.weight"))? {
             Weight::Dense { tensor, .. } => TapWeight::Dense(tensor.to_dtype(DType::F32)?),
-            Weight::Quantized(weight) => TapWeight::Quantized(Arc::new(weight)),
             Weight::Blocks(weight) => TapWeight::Blocks(BlockMatrix::new(&weight)?),
+            Weight::Quantized(weight) => match IntegerWeight::new(&weight) {
+                Some(packed) => TapWeight::Integers(Arc::new(packed)),
+                None => TapWeight::Quantized(Arc::new(weight)),
+            },
         })
     }
 

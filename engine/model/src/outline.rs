@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::ggml::GgmlType;
 use crate::inputs::Inputs;
 use crate::outputs::Outputs;
-use crate::quantized::WeightScheme;
+use crate::quantized::{InputForm, WeightScheme};
 use crate::sites::Site;
 use crate::storage;
 use crate::units::UnitGroup;
@@ -51,8 +51,8 @@ pub enum WeightOutline {
         shape: Vec<usize>,
         /// How it is quantized.
         scheme: WeightScheme,
-        /// The layer's input is quantized too.
-        activation: bool,
+        /// How the layer's input is quantized; `None` where it stays in floating point.
+        activation: Option<InputForm>,
     },
     /// Blocks of integers as ggml has them.
     Blocks {

@@ -12,7 +12,7 @@ use crate::convolution::convolve;
 use crate::error::Result;
 use crate::ggml::BlockMatrix;
 use crate::network::Forward;
-use crate::quantized::QuantizedWeight;
+use crate::quantized::{IntegerWeight, QuantizedWeight, SharedInput};
 
 pub use embedding::TapEmbedding;
 pub use late::{LateWeight, LateWeights};
@@ -29,10 +29,12 @@ pub enum TapWeight {
         /// Ones and zeros of the same shape and type.
         mask: Tensor,
     },
-    /// Runs in its own arithmetic; inference only.
+    /// Packed integers that become floats as they are needed.
     Quantized(Arc<QuantizedWeight>),
     /// Runs in ggml's arithmetic; where gradients are wanted, as plain numbers that get none.
     Blocks(BlockMatrix),
+    /// Multiplies integers; inference only.
+    Integers(Arc<IntegerWeight>),
     /// Read when it is first used, and may be replaced between two uses.
     Late(Arc<LateWeight>),
 }
@@ -116,27 +118,37 @@ impl TapLinear {
     /// # Errors
     /// When shapes do not fit, or an observer refuses.
     pub fn forward(&self, x: &Tensor, cx: &mut Forward<'_>) -> Result<Tensor> {
+        self.forward_shared(x, &mut SharedInput::default(), cx)
+    }
+
+    /// As [`TapLinear::forward`], for one of several layers that read the same `x`: `shared` keeps what they have in
+    /// common.
+    ///
+    /// # Errors
+    /// As [`TapLinear::forward`].
+    pub(crate) fn forward_shared(&self, x: &Tensor, shared: &mut SharedInput, cx: &mut Forward<'_>) -> Result<Tensor> {
         if x.rank() <= 2 {
-            return self.rows(x, cx);
+            return self.rows(x, shared, cx);
         }
         let mut shape = x.dims().to_vec();
-        let y = self.rows(&x.flatten_to(x.rank() - 2)?, cx)?;
+        let y = self.rows(&x.flatten_to(x.rank() - 2)?, shared, cx)?;
         shape.pop();
         shape.push(y.dim(1)?);
         Ok(y.reshape(shape)?)
     }
 
     /// x [rows, in] -> [rows, out].
-    fn rows(&self, x: &Tensor, cx: &mut Forward<'_>) -> Result<Tensor> {
+    fn rows(&self, x: &Tensor, shared: &mut SharedInput, cx: &mut Forward<'_>) -> Result<Tensor> {
         if let Some(observer) = cx.observer.as_mut() {
             observer.see(&self.name, x)?;
         }
         let y = match &self.weight.now()? {
             TapWeight::Dense(tensor) => x.matmul(&tensor.t()?)?,
             TapWeight::Masked { tensor, mask } => x.matmul(&tensor.mul(mask)?.t()?)?,
-            TapWeight::Quantized(weight) => weight.linear(&self.name, x, cx.mode)?,
             TapWeight::Late(_) => return Err(late::nested(&self.name)),
             TapWeight::Blocks(weight) => weight.linear(&self.name, x, cx.mode)?,
+            TapWeight::Quantized(weight) => weight.linear(&self.name, x)?,
+            TapWeight::Integers(weight) => return weight.linear(&self.name, x, self.bias.as_ref(), shared, cx.mode),
         };
         Ok(match &self.bias {
             Some(bias) => y.broadcast_add(bias)?,
@@ -161,6 +173,7 @@ impl TapConv {
             TapWeight::Quantized(weight) => weight.conv(&self.name, x, self.stride, self.padding, cx.mode)?,
             TapWeight::Late(_) => return Err(late::nested(&self.name)),
             TapWeight::Blocks(weight) => convolve(&weight.like(x)?)?,
+            TapWeight::Integers(weight) => weight.conv(&self.name, x, self.stride, self.padding, cx.mode)?,
         };
         Ok(match &self.bias {
             Some(bias) => y.broadcast_add(&bias.reshape((1, (), 1, 1))?)?,

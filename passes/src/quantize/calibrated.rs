@@ -31,7 +31,7 @@ pub(crate) fn plan(cx: &PlanCx<'_>, scheme: WeightScheme) -> Result<Effect, Vec<
         return Err(vec![problem]);
     }
     let sites = multiplying(cx.sites);
-    let mut effect = rounding::plan(&PlanCx { sites: &sites, ..*cx }, scheme, false)?;
+    let mut effect = rounding::plan(&PlanCx { sites: &sites, ..*cx }, scheme, None)?;
     effect.skips = skips(cx);
     effect.memory += memory(cx, &sites);
     Ok(effect)

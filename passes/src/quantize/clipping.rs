@@ -1,17 +1,15 @@
-//! Observers: how much of the range of an activation its 8-bit grid covers. Values beyond it are clipped.
+//! Observers: how much of the range of an activation its grid covers. Values beyond it are clipped.
 //!
 //! Source: Nagel et al. 2021, "A White Paper on Neural Network Quantization", section 3.1 (range setting):
 //! minimum and maximum, and least squared error; Wu et al. 2020, "Integer Quantization for Deep Learning Inference:
 //! Principles and Empirical Evaluation", on calibration: percentile.
 
-use paring_model::ActivationScheme;
+use paring_model::FixedInput;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::histogram::Histogram;
 
-/// Steps of an 8-bit grid.
-const STEPS: f64 = 255.0;
 /// Ranges that the search tries in each of its rounds: 1.00, 0.99, ... of the whole.
 const CANDIDATES: usize = 100;
 
@@ -28,6 +26,17 @@ pub enum Observer {
     Mse,
 }
 
+/// How the grid of an activation is chosen.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Choice {
+    /// What the range is.
+    pub(crate) observer: Observer,
+    /// For that observer only.
+    pub(crate) percentile: f64,
+    /// Bits of the grid.
+    pub(crate) bits: u8,
+}
+
 /// A range that a grid covers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Clip {
@@ -35,22 +44,24 @@ struct Clip {
     high: f64,
 }
 
-/// The input grid of a site whose inputs `histogram` has counted. `percentile` is for that observer only.
-pub(crate) fn choose(histogram: &Histogram, observer: Observer, percentile: f64) -> ActivationScheme {
+/// The input grid of a site whose inputs `histogram` has counted.
+pub(crate) fn choose(histogram: &Histogram, choice: Choice) -> FixedInput {
     let whole = Clip { low: f64::from(histogram.extent.low), high: f64::from(histogram.extent.high) };
-    let clip = match observer {
+    let clip = match choice.observer {
         Observer::Minmax => whole,
-        Observer::Percentile => inner(histogram, percentile),
-        Observer::Mse => search(histogram, whole),
+        Observer::Percentile => inner(histogram, choice.percentile),
+        Observer::Mse => search(histogram, whole, choice.bits),
     };
-    grid(clip)
+    grid(clip, choice.bits)
 }
 
-/// Scale and zero point: scale = (high - low) / 255, zero point = round(-low / scale).
-fn grid(clip: Clip) -> ActivationScheme {
-    let scale = (((clip.high - clip.low) / STEPS) as f32).max(f32::MIN_POSITIVE);
-    let zero_point = (-clip.low / f64::from(scale)).round_ties_even().clamp(0.0, STEPS);
-    ActivationScheme { scale, zero_point: zero_point as u8 }
+/// Scale and zero point: scale = (high - low) / (2^bits - 1), zero point = round(-low / scale).
+fn grid(clip: Clip, bits: u8) -> FixedInput {
+    let grid = FixedInput { bits, scale: 1.0, zero_point: 0 };
+    let steps = f64::from(grid.highest());
+    let scale = (((clip.high - clip.low) / steps) as f32).max(f32::MIN_POSITIVE);
+    let zero_point = (-clip.low / f64::from(scale)).round_ties_even().clamp(0.0, steps);
+    FixedInput { scale, zero_point: zero_point as u16, ..grid }
 }
 
 /// The range outside which at most (100 - percentile) percent of the values lie on each side, to the width of a bin.
@@ -80,21 +91,21 @@ fn outermost<'a>(bins: impl Iterator<Item = (usize, &'a u64)>, beyond: f64) -> O
 }
 
 /// The range of least squared error: both ends shrink together first, then each alone.
-fn search(histogram: &Histogram, whole: Clip) -> Clip {
+fn search(histogram: &Histogram, whole: Clip, bits: u8) -> Clip {
     let shares = || (1..=CANDIDATES).rev().map(|percent| percent as f64 / CANDIDATES as f64);
     let both = shares().map(|share| Clip { low: whole.low * share, high: whole.high * share });
-    let best = least(histogram, both, whole);
+    let best = least(histogram, bits, both, whole);
     let highs = shares().map(|share| Clip { high: whole.high * share, ..best });
-    let best = least(histogram, highs, best);
+    let best = least(histogram, bits, highs, best);
     let lows = shares().map(|share| Clip { low: whole.low * share, ..best });
-    least(histogram, lows, best)
+    least(histogram, bits, lows, best)
 }
 
 /// The candidate of least error; the first of equals, which clips least.
-fn least(histogram: &Histogram, candidates: impl Iterator<Item = Clip>, start: Clip) -> Clip {
-    let mut best = (start, error(histogram, start));
+fn least(histogram: &Histogram, bits: u8, candidates: impl Iterator<Item = Clip>, start: Clip) -> Clip {
+    let mut best = (start, error(histogram, start, bits));
     for candidate in candidates {
-        let error = error(histogram, candidate);
+        let error = error(histogram, candidate, bits);
         if error < best.1 {
             best = (candidate, error);
         }
@@ -102,13 +113,14 @@ fn least(histogram: &Histogram, candidates: impl Iterator<Item = Clip>, start: C
     best.0
 }
 
-/// Sum of squared differences between the values and their 8-bit versions.
-fn error(histogram: &Histogram, clip: Clip) -> f64 {
-    let scheme = grid(clip);
+/// Sum of squared differences between the values and their versions on the grid.
+fn error(histogram: &Histogram, clip: Clip, bits: u8) -> f64 {
+    let scheme = grid(clip, bits);
+    let steps = f64::from(scheme.highest());
     let scale = f64::from(scheme.scale);
     let zero_point = f64::from(scheme.zero_point);
     let squared = histogram.occupied().map(|(value, count)| {
-        let integer = ((value / scale).round_ties_even() + zero_point).clamp(0.0, STEPS);
+        let integer = ((value / scale).round_ties_even() + zero_point).clamp(0.0, steps);
         let difference = (integer - zero_point) * scale - value;
         difference * difference * count as f64
     });
@@ -119,7 +131,7 @@ fn error(histogram: &Histogram, clip: Clip) -> f64 {
 mod tests {
     use rstest::rstest;
 
-    use super::{Clip, Observer, choose, error, search};
+    use super::{Choice, Clip, Observer, choose, error, search};
     use crate::quantize::histogram::{Extent, Histogram};
 
     fn histogram(values: &[f32]) -> Histogram {
@@ -128,6 +140,10 @@ mod tests {
         let mut histogram = Histogram::new(extent);
         histogram.count(values);
         histogram
+    }
+
+    fn choice(observer: Observer, percentile: f64) -> Choice {
+        Choice { observer, percentile, bits: 8 }
     }
 
     /// 10,000 values evenly spread from 0 to 1, and one outlier.
@@ -141,17 +157,25 @@ mod tests {
     #[case(&[-1.0, 0.5, 4.1], 0.02, 50)]
     #[case(&[0.5, 2.55], 0.01, 0)]
     #[case(&[-2.55, -1.0], 0.01, 255)]
-    fn minmax_covers_all(#[case] values: &[f32], #[case] scale: f32, #[case] zero_point: u8) {
-        let scheme = choose(&histogram(values), Observer::Minmax, 99.0);
+    fn minmax_covers_all(#[case] values: &[f32], #[case] scale: f32, #[case] zero_point: u16) {
+        let scheme = choose(&histogram(values), choice(Observer::Minmax, 99.0));
         assert!((scheme.scale - scale).abs() < 1e-7, "{scheme:?}");
         assert_eq!(scheme.zero_point, zero_point);
     }
 
+    /// 12 bits: 4095 steps.
+    #[test]
+    fn more_bits_are_finer_steps() {
+        let scheme = choose(&histogram(&[-1.0, 3.095]), Choice { bits: 12, ..choice(Observer::Minmax, 99.0) });
+        assert!((scheme.scale - 0.001).abs() < 1e-8, "{scheme:?}");
+        assert_eq!((scheme.bits, scheme.zero_point), (12, 1000));
+    }
+
     #[test]
     fn percentile_clips_an_outlier() {
-        let scheme = choose(&with_outlier(), Observer::Percentile, 99.9);
+        let scheme = choose(&with_outlier(), choice(Observer::Percentile, 99.9));
         assert!((scheme.scale * 255.0 - 1.0).abs() < 0.01, "{scheme:?}");
-        let all = choose(&with_outlier(), Observer::Percentile, 100.0);
+        let all = choose(&with_outlier(), choice(Observer::Percentile, 100.0));
         assert!((all.scale * 255.0 - 8.0).abs() < 0.01, "{all:?}");
     }
 
@@ -159,7 +183,7 @@ mod tests {
     fn percentile_of_hardly_active_inputs_covers_them() {
         let mut values = vec![0.0; 100_000];
         values.push(5.1);
-        let scheme = choose(&histogram(&values), Observer::Percentile, 99.0);
+        let scheme = choose(&histogram(&values), choice(Observer::Percentile, 99.0));
         assert!((scheme.scale - 0.02).abs() < 1e-6, "{scheme:?}");
     }
 
@@ -173,12 +197,16 @@ mod tests {
         values.push(16.0 * sign);
         let histogram = histogram(&values);
         let whole = Clip { low: f64::from(histogram.extent.low), high: f64::from(histogram.extent.high) };
-        let found = search(&histogram, whole);
+        let found = search(&histogram, whole, 8);
         let shares = || (1..=50).map(|share| f64::from(share) / 50.0);
         let pairs = shares().flat_map(|low| shares().map(move |high| (low, high)));
-        let all = pairs.map(|(low, high)| error(&histogram, Clip { low: whole.low * low, high: whole.high * high }));
+        let all = pairs.map(|(low, high)| error(&histogram, Clip { low: whole.low * low, high: whole.high * high }, 8));
         let least = all.fold(f64::MAX, f64::min);
-        assert!(error(&histogram, found) < least * 1.01, "{found:?} costs {}, least {least}", error(&histogram, found));
+        assert!(
+            error(&histogram, found, 8) < least * 1.01,
+            "{found:?} costs {}, least {least}",
+            error(&histogram, found, 8)
+        );
         let far = if sign > 0.0 { found.high } else { -found.low };
         assert!((far - 12.53).abs() < 0.5, "{found:?}");
     }
@@ -186,7 +214,7 @@ mod tests {
     #[test]
     fn mse_of_an_even_spread_covers_nearly_all() {
         let values: Vec<f32> = (-500..=1000).map(|i| i as f32 / 1000.0).collect();
-        let scheme = choose(&histogram(&values), Observer::Mse, 0.0);
+        let scheme = choose(&histogram(&values), choice(Observer::Mse, 0.0));
         assert!((f64::from(scheme.scale) * 255.0 - 1.5).abs() < 0.03, "{scheme:?}");
         assert!((84..=86).contains(&scheme.zero_point), "{scheme:?}");
     }

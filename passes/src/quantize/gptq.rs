@@ -206,7 +206,7 @@ impl Rounding<'_> {
         let rounded = self.solve(&weight, factor, scheme);
         let quantized = assemble(&weight, scheme, rounded);
         let nearest = rounding::nearest(&weight, scheme, self.parameters.observer)?;
-        let mut figures = rounding::figures(&weight, &quantized, false)?;
+        let mut figures = rounding::figures(&weight, &quantized, None)?;
         let more = [
             ("output_error", errors.between(&weight.numbers, &rounding::restored(&quantized)?)?),
             ("nearest_output_error", errors.between(&weight.numbers, &rounding::restored(&nearest)?)?),

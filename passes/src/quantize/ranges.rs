@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Tensor};
 use paring_model::tap::Observer;
-use paring_model::{ActivationScheme, ModelError, Site};
+use paring_model::{FixedInput, ModelError, Site, SiteKind};
 
 use super::clipping;
 use super::histogram::{Extent, Histogram};
@@ -18,7 +18,7 @@ pub(crate) struct InputGrid {
     /// The smallest and the largest input seen, and zero.
     pub(crate) seen: Extent,
     /// The chosen grid.
-    pub(crate) scheme: ActivationScheme,
+    pub(crate) scheme: FixedInput,
 }
 
 /// Watches the calibration rows and chooses a grid for the input of each targeted site.
@@ -28,10 +28,10 @@ pub(crate) struct InputGrid {
 pub(crate) fn calibrate(
     cx: &Cx<'_>,
     calibration: &Calibration,
-    observer: clipping::Observer,
-    percentile: f64,
+    choice: clipping::Choice,
 ) -> Result<BTreeMap<String, InputGrid>, PassError> {
-    let mut extents = Extents(cx.sites.iter().map(|site| (site.name.clone(), Extent::ZERO)).collect());
+    let with_input = cx.sites.iter().filter(|site| !matches!(site.kind, SiteKind::Embedding { .. }));
+    let mut extents = Extents(with_input.map(|site| (site.name.clone(), Extent::ZERO)).collect());
     calibration.watch(cx, &mut extents)?;
     if let Some((name, _)) = extents.0.iter().find(|(_, extent)| extent.is_zero()) {
         let rows = calibration.rows;
@@ -41,11 +41,11 @@ pub(crate) fn calibrate(
     }
     let counts = extents.0.iter().map(|(name, extent)| (name.clone(), Histogram::new(*extent)));
     let mut histograms = Histograms(counts.collect());
-    if observer != clipping::Observer::Minmax {
+    if choice.observer != clipping::Observer::Minmax {
         calibration.watch(cx, &mut histograms)?;
     }
     let grid = |(name, histogram): (String, Histogram)| {
-        let scheme = clipping::choose(&histogram, observer, percentile);
+        let scheme = clipping::choose(&histogram, choice);
         (name, InputGrid { seen: histogram.extent, scheme })
     };
     Ok(histograms.0.into_iter().map(grid).collect())

@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Tensor};
 use indexmap::IndexMap;
-use paring_model::{Checkpoint, Granularity, QuantizedWeight, Site, WeightOutline, WeightScheme};
+use paring_model::{Checkpoint, Granularity, InputForm, QuantizedWeight, Site, SiteKind, WeightOutline, WeightScheme};
 
 use super::scales::{self, WeightObserver};
 use crate::effect::{Effect, PlanCx};
@@ -12,11 +12,15 @@ use crate::weights::{self, Difference, FloatWeight};
 /// Bytes that rounding holds for each weight of the largest site: floats before and after, and integers.
 const BYTES_PER_WEIGHT: usize = 4 + 4 + 1;
 
-/// The model after the targeted weights are rounded. `activation`: inputs too.
+/// The model after the targeted weights are rounded. `activation`: how their inputs are quantized.
 ///
 /// # Errors
 /// When a target has no float weight.
-pub(crate) fn plan(cx: &PlanCx<'_>, scheme: WeightScheme, activation: bool) -> Result<Effect, Vec<Problem>> {
+pub(crate) fn plan(
+    cx: &PlanCx<'_>,
+    scheme: WeightScheme,
+    activation: Option<InputForm>,
+) -> Result<Effect, Vec<Problem>> {
     let problems = weights::problems(cx);
     if !problems.is_empty() {
         return Err(problems);
@@ -25,6 +29,7 @@ pub(crate) fn plan(cx: &PlanCx<'_>, scheme: WeightScheme, activation: bool) -> R
     for site in cx.sites {
         let shape = weights::shape(cx, site).to_vec();
         effect.memory = effect.memory.max((shape.iter().product::<usize>() * BYTES_PER_WEIGHT) as u64);
+        let activation = input_of(site, activation);
         effect.outline.weights.insert(site.weight(), WeightOutline::Quantized { shape, scheme, activation });
         effect.touches.push(site.name.clone());
     }
@@ -32,7 +37,13 @@ pub(crate) fn plan(cx: &PlanCx<'_>, scheme: WeightScheme, activation: bool) -> R
     Ok(effect)
 }
 
-/// A site's weight in integers, and the figures of its receipt. `activation`: inputs will be too.
+/// How the input of a site is quantized where those of all sites are to be: rows of a table are looked up, so that
+/// there is no input.
+pub(crate) fn input_of(site: &Site, activation: Option<InputForm>) -> Option<InputForm> {
+    if matches!(site.kind, SiteKind::Embedding { .. }) { None } else { activation }
+}
+
+/// A site's weight in integers, and the figures of its receipt. `activation`: how its inputs will be.
 ///
 /// # Errors
 /// When the weight cannot be read or does not fit the scheme.
@@ -41,11 +52,11 @@ pub(crate) fn round(
     site: &Site,
     scheme: WeightScheme,
     observer: WeightObserver,
-    activation: bool,
+    activation: Option<InputForm>,
 ) -> Result<(QuantizedWeight, IndexMap<String, f64>), PassError> {
     let weight = FloatWeight::read(model, site)?;
     let rounded = nearest(&weight, scheme, observer)?;
-    let figures = figures(&weight, &rounded, activation)?;
+    let figures = figures(&weight, &rounded, input_of(site, activation))?;
     Ok((rounded, figures))
 }
 
@@ -78,7 +89,7 @@ pub(crate) fn restored(weight: &QuantizedWeight) -> Result<Vec<f32>, PassError> 
 pub(crate) fn figures(
     weight: &FloatWeight,
     rounded: &QuantizedWeight,
-    activation: bool,
+    activation: Option<InputForm>,
 ) -> Result<IndexMap<String, f64>, PassError> {
     let difference = Difference::between(&weight.numbers, &restored(rounded)?);
     let figures = [
@@ -90,7 +101,7 @@ pub(crate) fn figures(
 }
 
 /// Bits that the weight takes in a file with its scales and zero points, shared out over its numbers.
-fn bits_per_weight(weight: &QuantizedWeight, activation: bool) -> f64 {
+fn bits_per_weight(weight: &QuantizedWeight, activation: Option<InputForm>) -> f64 {
     let stored = WeightOutline::Quantized { shape: weight.shape.clone(), scheme: weight.scheme, activation };
     stored.size() as f64 * 8.0 / weight.values.len().max(1) as f64
 }

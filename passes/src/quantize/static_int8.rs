@@ -1,11 +1,11 @@
 //! `quantize/static-int8`: weights and inputs of layers in 8 bits, with ranges fixed by calibration rows.
 
 use paring_data::Part;
-use paring_model::{Checkpoint, Granularity, Weight, WeightScheme};
+use paring_model::{ActivationScheme, Checkpoint, Granularity, InputForm, Weight, WeightScheme};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::clipping::Observer;
+use super::clipping::{Choice, Observer};
 use super::ranges::{self, InputGrid};
 use super::rounding;
 use super::scales::WeightObserver;
@@ -22,10 +22,11 @@ use crate::wording::counted;
 ///
 /// # What it does
 /// Weights become signed 8-bit integers with one scale an output channel (as `quantize/rtn` with 8 bits). The input of
-/// each layer becomes an unsigned 8-bit integer: q = round(x / scale) + zero point, clamped to 0..255, with scale =
-/// (high - low) / 255 and zero point = round(-low / scale). The range from low to high always includes zero and is
-/// fixed once, from what the calibration rows show at that layer. Sums are 32-bit integers; biases and norms stay as
-/// they are.
+/// each layer becomes an unsigned integer of b = `activation_bits` bits: q = round(x / scale) + zero point, clamped to
+/// 0..2^b - 1, with scale = (high - low) / (2^b - 1) and zero point = round(-low / scale). The range from low to high
+/// always includes zero and is fixed once, from what the calibration rows show at that layer. Sums are exact 32-bit
+/// integers; biases and norms stay as they are. Tables that are looked up in have no input: only their weights become
+/// integers.
 ///
 /// # When to use
 /// As the last stage before export, where a model should take a quarter of the space and run in integers.
@@ -38,7 +39,9 @@ use crate::wording::counted;
 /// `observer` chooses the range. `minmax` covers all that was seen. `percentile` leaves out the outermost values on each
 /// side, 100 minus `percentile` percent of all, to 1/4096 of the range. `mse` takes the range of least squared error:
 /// first both ends shrink together in steps of one hundredth of the whole range, then the upper end alone, then the
-/// lower. `calibration_rows` are drawn at random from the calibration part of the data, or from the training part where
+/// lower. `activation_bits` up to 12 cost no time: inputs are multiplied as 16-bit integers anyway. Encoders of text,
+/// whose few outlying channels leave most others a handful of the 255 steps of 8 bits, need them; programs that know
+/// 8 bits only cannot read such a model. `calibration_rows` are drawn at random from the calibration part of the data, or from the training part where
 /// there is none.
 ///
 /// # Cost and limits
@@ -61,6 +64,10 @@ pub struct StaticInt8Parameters {
     #[serde(default = "nearly_all")]
     #[schemars(range(min = 90.0, max = 100.0), example = 99.9)]
     pub percentile: f64,
+    /// Bits of a layer's input.
+    #[serde(default = "eight")]
+    #[schemars(range(min = 8, max = 12))]
+    pub activation_bits: u8,
     /// At most this many rows are looked at.
     #[serde(default = "rows")]
     #[schemars(range(min = 8, max = 1_000_000))]
@@ -69,6 +76,10 @@ pub struct StaticInt8Parameters {
 
 fn nearly_all() -> f64 {
     99.99
+}
+
+fn eight() -> u8 {
+    8
 }
 
 fn rows() -> usize {
@@ -86,7 +97,7 @@ impl Definition for StaticInt8 {
     const INFO: PassInfo = PassInfo {
         id: "quantize/static-int8",
         summary: "weights and inputs of layers in 8-bit integers, ranges from calibration rows",
-        version: 1,
+        version: 2,
         needs: &[Needs::BuiltModel, Needs::FloatWeights, Needs::Family, Needs::CalibrateRows],
         leaves: &[Leaves::QuantizedWeights],
     };
@@ -95,7 +106,7 @@ impl Definition for StaticInt8 {
         if let Some(problem) = calibration::problem(cx) {
             return Err(vec![problem]);
         }
-        let mut effect = rounding::plan(cx, SCHEME, true)?;
+        let mut effect = rounding::plan(cx, SCHEME, Some(InputForm::fixed(parameters.activation_bits)))?;
         effect.memory += ranges::memory(cx.sites);
         let rows = calibration::planned_rows(cx, parameters.calibration_rows);
         effect.notes.push(format!("ranges of layer inputs come from {}", counted(rows, "row")));
@@ -105,14 +116,16 @@ impl Definition for StaticInt8 {
 
     fn run(parameters: &StaticInt8Parameters, cx: &mut Cx<'_>, mut model: Checkpoint) -> Result<Outcome, PassError> {
         let calibration = Calibration::new(cx, &model, parameters.calibration_rows)?;
-        let grids = ranges::calibrate(cx, &calibration, parameters.observer, parameters.percentile)?;
+        let StaticInt8Parameters { observer, percentile, activation_bits: bits, .. } = *parameters;
+        let grids = ranges::calibrate(cx, &calibration, Choice { observer, percentile, bits })?;
         let mut receipt = Receipt::default();
         for site in cx.sites {
-            let Some(grid) = grids.get(&site.name) else { continue };
-            let (mut weight, mut figures) = rounding::round(&model, site, SCHEME, WeightObserver::Minmax, true)?;
-            weight.activation = Some(grid.scheme);
+            let (mut weight, mut figures) = rounding::round(&model, site, SCHEME, WeightObserver::Minmax, Some(InputForm::fixed(bits)))?;
+            if let Some(grid) = grids.get(&site.name) {
+                weight.activation = Some(ActivationScheme::Fixed(grid.scheme));
+                figures.extend(describe(grid));
+            }
             model.set_weight(&site.weight(), Weight::Quantized(weight));
-            figures.extend(describe(grid));
             receipt.sites.insert(site.name.clone(), figures);
         }
         receipt.figures.insert("calibration_rows".to_owned(), calibration.rows as f64);

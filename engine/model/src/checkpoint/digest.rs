@@ -12,11 +12,13 @@ use super::save::write_weights;
 use crate::config::Config;
 use crate::error::{ModelError, Result};
 use crate::outline::WeightOutline;
+use crate::quantized::config::describe;
 use crate::storage::{PARING, WEIGHTS, parts};
 
 /// See [`Checkpoint::digest`].
 pub(super) fn digest(model: &Checkpoint) -> Result<String> {
-    let config = model.config.as_ref().map(Config::identity).transpose()?.unwrap_or_default();
+    let mut config = model.config.as_ref().map(Config::identity).transpose()?.unwrap_or_default();
+    config.extend(describe(&model.outline().weights).map(|schemes| ("quantization_config".to_owned(), schemes)));
     let mut hasher = Hasher::new();
     for text in [serde_json::Value::Object(config).to_string().into_bytes(), Paring::of(model).text()?] {
         hasher.update(&(text.len() as u64).to_le_bytes());
@@ -46,6 +48,9 @@ fn content(name: &str, weight: &Entry) -> Result<blake3::Hash> {
     let outline = weight.outline();
     let kind = if let WeightOutline::Blocks { kind, .. } = &outline { kind.name() } else { "" };
     let mut hasher = Hasher::new();
+    if let WeightOutline::Quantized { activation: Some(input), .. } = &outline {
+        hasher.update(format!("{:?} {}", input.range, input.bits).as_bytes());
+    }
     for stored in parts(name, &outline) {
         let form = format!("{} {} {:?} {} {kind}", stored.name, stored.dtype, stored.shape, weight.is_masked());
         hasher.write_all(form.as_bytes()).map_err(unwritable)?;

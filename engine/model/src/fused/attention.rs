@@ -247,7 +247,7 @@ fn softmax(scores: &mut [f32], bias: Option<&[f32]>, scale: f32) -> f32 {
             }
         }
     }
-    let most = largest(scores);
+    let most = largest(scores, |score| score);
     for score in scores.iter_mut() {
         *score = exp(*score - most);
     }

@@ -1,156 +1,177 @@
-//! The innermost sums: two rows of inputs by four output channels at a time, in AVX2 where the processor has it.
+//! One task of a multiplication, and the plain kernel that the others agree with bit for bit.
 
 use std::ops::Range;
 
-#[cfg(target_arch = "x86_64")]
-use pulp::x86::V3;
+use super::{PANEL, Panels, Rows};
 
-/// Output channels that are summed together.
-pub(super) const PANEL: usize = 4;
+/// With fewer rows, widening a panel's weights beforehand costs more than it saves.
+const WIDEN_FROM: usize = 12;
 
-/// Part of a multiplication: rows of inputs by output channels, and where their sums go (rows x channels).
-pub(super) struct Tile<'a> {
-    pub(super) x: &'a [i16],
-    pub(super) weight: &'a [i8],
-    pub(super) inputs: usize,
-    pub(super) span: Range<usize>,
-    pub(super) sums: &'a mut [i32],
+/// Some rows by some panels, and where their outputs go.
+pub(super) struct Job<'a> {
+    pub(super) weights: &'a Panels,
+    pub(super) x: &'a Rows,
+    pub(super) bias: Option<&'a [f32]>,
+    pub(super) rows: Range<usize>,
+    pub(super) panels: Range<usize>,
+    /// Rows x channels of these rows and panels.
+    pub(super) y: &'a mut [f32],
 }
 
-/// Sums of products of two rows of inputs and four of weights, all of one length.
-trait Kernel: Copy {
-    fn sums(self, x: [&[i16]; 2], weights: [&[i8]; PANEL]) -> [[i32; PANEL]; 2];
+/// The weights of a panel for one pair of inputs, in either width.
+pub(super) trait Weights: Copy {
+    /// In 16 bits.
+    fn wide(self) -> [i16; 2 * PANEL];
 }
 
-impl Tile<'_> {
-    /// Computes the sums with the best kernel that the processor has.
+impl Weights for [i8; 2 * PANEL] {
+    #[inline(always)]
+    fn wide(self) -> [i16; 2 * PANEL] {
+        self.map(i16::from)
+    }
+}
+
+impl Weights for [i16; 2 * PANEL] {
+    #[inline(always)]
+    fn wide(self) -> [i16; 2 * PANEL] {
+        self
+    }
+}
+
+/// Sums of products of rows and a panel of weights.
+pub(super) trait Kernel: Copy {
+    /// For each of some rows and each channel the sum over all pairs. Rows and weights are equally long.
+    fn sums<const R: usize, W: Weights>(self, x: [&[[i16; 2]]; R], weights: &[W]) -> [[i32; PANEL]; R];
+
+    /// Takes all rows in tiles of the sizes that suit it.
+    fn cover<W: Weights>(self, tiles: &mut Tiles<'_, '_, W>);
+}
+
+impl Job<'_> {
+    /// Computes the outputs with the best kernel that the processor has.
     pub(super) fn run(self) {
         #[cfg(target_arch = "x86_64")]
-        if let Some(simd) = V3::try_new() {
-            return simd.vectorize(Vectorized { simd, tile: self });
-        }
-        self.sum_with(Plain);
+        let Some(job) = super::x86::run(self) else { return };
+        #[cfg(not(target_arch = "x86_64"))]
+        let job = self;
+        job.run_with(Plain);
     }
 
     #[inline(always)]
-    fn sum_with(self, kernel: impl Kernel) {
-        let Tile { x, weight, inputs, span, sums } = self;
-        let outputs = weight.len() / inputs;
-        for (panel, weights) in weight.chunks(PANEL * inputs).enumerate() {
-            let count = weights.len() / inputs;
-            // The last panel may have fewer channels; its last one then stands in for those that are missing.
-            let channel = |index: usize| {
-                let start = index.min(count - 1) * inputs;
-                weights.get(start + span.start..start + span.end).unwrap_or_default()
-            };
-            let channels = [0, 1, 2, 3].map(channel);
-            for (x, sums) in x.chunks(2 * inputs).zip(sums.chunks_mut(2 * outputs)) {
-                let one = x.get(span.clone()).unwrap_or_default();
-                let two = x.get(inputs..).and_then(|x| x.get(span.clone())).unwrap_or(one);
-                for (sums, found) in sums.chunks_mut(outputs).zip(kernel.sums([one, two], channels)) {
-                    sums.iter_mut().skip(panel * PANEL).zip(found).for_each(|(sum, found)| *sum = found);
+    pub(super) fn run_with(mut self, kernel: impl Kernel) {
+        let widen = self.rows.len() >= WIDEN_FROM;
+        let mut wide = Vec::new();
+        for panel in self.panels.clone() {
+            let values = self.weights.values(panel);
+            if widen {
+                wide.clear();
+                wide.extend(values.iter().map(|values| values.wide()));
+                kernel.cover(&mut Tiles { row: 0, panel, weights: &wide, job: &mut self });
+            } else {
+                kernel.cover(&mut Tiles { row: 0, panel, weights: values, job: &mut self });
+            }
+        }
+    }
+}
+
+/// One panel of a job, whose rows are worked off.
+pub(super) struct Tiles<'j, 'a, W> {
+    row: usize,
+    panel: usize,
+    weights: &'j [W],
+    job: &'j mut Job<'a>,
+}
+
+impl<W: Weights> Tiles<'_, '_, W> {
+    /// Takes `R` rows at a time, while there are as many.
+    #[inline(always)]
+    pub(super) fn by<const R: usize>(&mut self, kernel: impl Kernel) {
+        while self.row + R <= self.job.rows.len() {
+            let outputs = self.outputs::<R>(kernel);
+            self.store(outputs);
+            self.row += R;
+        }
+    }
+
+    /// Sums of all spans, scaled, for `R` rows.
+    #[inline(always)]
+    fn outputs<const R: usize>(&self, kernel: impl Kernel) -> [[f32; PANEL]; R] {
+        let (x, first) = (self.job.x, self.job.rows.start + self.row);
+        let rows: [&[[i16; 2]]; R] = std::array::from_fn(|row| x.pairs(first + row));
+        let zero_points = self.job.weights.zero_points(self.panel);
+        let mut outputs = [[0.0; PANEL]; R];
+        let spans = self.job.weights.spans().iter().zip(self.job.weights.scales(self.panel));
+        for (index, (span, scales)) in spans.enumerate() {
+            let part = rows.map(|row| row.get(span.pairs.clone()).unwrap_or_default());
+            let mut sums = kernel.sums(part, self.weights.get(span.pairs.clone()).unwrap_or_default());
+            if let Some(zero_points) = zero_points.get(index) {
+                for (row, sums) in sums.iter_mut().enumerate() {
+                    let total = x.total(first + row, index);
+                    for (sum, zero_point) in sums.iter_mut().zip(zero_points) {
+                        *sum = sum.wrapping_sub(zero_point.wrapping_mul(total));
+                    }
+                }
+            }
+            for (outputs, sums) in outputs.iter_mut().zip(&sums) {
+                for ((output, &sum), scale) in outputs.iter_mut().zip(sums).zip(scales) {
+                    *output += sum as f32 * scale;
                 }
             }
         }
+        outputs
+    }
+
+    #[inline(always)]
+    fn store<const R: usize>(&mut self, outputs: [[f32; PANEL]; R]) {
+        let first = (self.panel - self.job.panels.start) * PANEL;
+        let bias = self.job.bias.and_then(|bias| bias.get(self.panel * PANEL..));
+        let width = self.job.y.len() / self.job.rows.len().max(1);
+        let x = self.job.x;
+        let start = self.job.rows.start + self.row;
+        let rows = self.job.y.chunks_exact_mut(width.max(1)).skip(self.row);
+        for ((row, y), outputs) in rows.enumerate().zip(&outputs) {
+            let scale = x.scale(start + row);
+            let y = y.get_mut(first..).unwrap_or_default();
+            match (bias, y.first_chunk_mut::<PANEL>()) {
+                (Some(bias), Some(y)) if bias.len() >= PANEL => {
+                    for ((y, output), bias) in y.iter_mut().zip(outputs).zip(bias) {
+                        *y = output * scale + bias;
+                    }
+                }
+                _ => finish(y, outputs, scale, bias),
+            }
+        }
+    }
+}
+
+/// The outputs of a panel that is not whole, or has no bias.
+#[inline(always)]
+fn finish(y: &mut [f32], outputs: &[f32; PANEL], scale: f32, bias: Option<&[f32]>) {
+    for (channel, (y, output)) in y.iter_mut().zip(outputs).enumerate() {
+        let bias = bias.and_then(|bias| bias.get(channel)).copied();
+        *y = bias.map_or(output * scale, |bias| output * scale + bias);
     }
 }
 
 /// For every processor.
 #[derive(Clone, Copy)]
-struct Plain;
+pub(super) struct Plain;
 
 impl Kernel for Plain {
-    fn sums(self, x: [&[i16]; 2], weights: [&[i8]; PANEL]) -> [[i32; PANEL]; 2] {
-        x.map(|x| weights.map(|row| sum(x, row)))
-    }
-}
-
-/// The sum of products. Wrapping only spares the checks: within the documented ranges nothing wraps.
-#[inline(always)]
-fn sum(x: &[i16], weights: &[i8]) -> i32 {
-    let products = x.iter().zip(weights).map(|(&x, &weight)| i32::from(x).wrapping_mul(i32::from(weight)));
-    products.fold(0, i32::wrapping_add)
-}
-
-#[cfg(target_arch = "x86_64")]
-struct Vectorized<'a> {
-    simd: V3,
-    tile: Tile<'a>,
-}
-
-#[cfg(target_arch = "x86_64")]
-impl pulp::NullaryFnOnce for Vectorized<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn call(self) {
-        self.tile.sum_with(self.simd);
-    }
-}
-
-/// 16 inputs at a time: weights are widened to 16 bits, multiplied, and pairs of products added in 32 bits, exactly.
-#[cfg(target_arch = "x86_64")]
-impl Kernel for V3 {
-    #[inline(always)]
-    fn sums(self, x: [&[i16]; 2], weights: [&[i8]; PANEL]) -> [[i32; PANEL]; 2] {
-        let ([one, two], [a, b, c, d]) = (x.map(whole), weights.map(whole));
-        let zero = self.avx._mm256_setzero_si256();
-        let mut lanes = [[zero; PANEL]; 2];
-        for (((((&one, &two), &a), &b), &c), &d) in one.iter().zip(two).zip(a).zip(b).zip(c).zip(d) {
-            let channels = [a, b, c, d].map(|row| self.avx2._mm256_cvtepi8_epi16(pulp::cast(row)));
-            for (lanes, x) in lanes.iter_mut().zip([one, two]) {
-                let x = pulp::cast(x);
-                for (lanes, channel) in lanes.iter_mut().zip(channels) {
-                    *lanes = self.avx2._mm256_add_epi32(*lanes, self.avx2._mm256_madd_epi16(x, channel));
+    fn sums<const R: usize, W: Weights>(self, x: [&[[i16; 2]]; R], weights: &[W]) -> [[i32; PANEL]; R] {
+        let mut sums = [[0; PANEL]; R];
+        for (sums, x) in sums.iter_mut().zip(x) {
+            for (pair, weights) in x.iter().zip(weights) {
+                let weights = weights.wide();
+                for (sum, weights) in sums.iter_mut().zip(weights.as_chunks::<2>().0) {
+                    *sum += i32::from(pair[0]) * i32::from(weights[0]) + i32::from(pair[1]) * i32::from(weights[1]);
                 }
-            }
-        }
-        let mut sums = [[0; PANEL]; 2];
-        for ((sums, lanes), x) in sums.iter_mut().zip(lanes).zip(x) {
-            for ((total, lanes), row) in sums.iter_mut().zip(lanes).zip(weights) {
-                let lanes: [i32; 8] = pulp::cast(lanes);
-                *total = lanes.into_iter().fold(sum(rest(x), rest(row)), i32::wrapping_add);
             }
         }
         sums
     }
-}
 
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-fn whole<T>(row: &[T]) -> &[[T; 16]] {
-    row.as_chunks().0
-}
-
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-fn rest<T>(row: &[T]) -> &[T] {
-    row.as_chunks::<16>().1
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Kernel, Plain, Tile};
-
-    /// By hand: rows (1, 2) and (3, -4) by channels (5, 6), (-7, 8), (0, 1).
-    #[test]
-    fn a_tile_by_hand() {
-        let mut sums = [0; 6];
-        Tile { x: &[1, 2, 3, -4], weight: &[5, 6, -7, 8, 0, 1], inputs: 2, span: 0..2, sums: &mut sums }.run();
-        assert_eq!(sums, [17, 9, 2, -9, -53, -4]);
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[test]
-    fn kernels_agree_bit_for_bit() {
-        let Some(simd) = pulp::x86::V3::try_new() else { return };
-        for length in [0, 1, 15, 16, 17, 100] {
-            let x = [1, 7]
-                .map(|step| (0..length).map(|index| ((index * step * 37) % 511 - 255) as i16).collect::<Vec<_>>());
-            let weights = [3, 5, 11, 13]
-                .map(|step| (0..length).map(|index| (index * step * 29 % 256) as u8 as i8).collect::<Vec<_>>());
-            let (x, weights) = (x.each_ref().map(Vec::as_slice), weights.each_ref().map(Vec::as_slice));
-            assert_eq!(simd.sums(x, weights), Plain.sums(x, weights), "{length}");
-        }
+    fn cover<W: Weights>(self, tiles: &mut Tiles<'_, '_, W>) {
+        tiles.by::<1>(self);
     }
 }

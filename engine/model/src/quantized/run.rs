@@ -1,36 +1,52 @@
-//! How a quantized layer computes. Where its input is quantized too (W8A8) it multiplies integers; else weights become
-//! floats a block of output channels at a time, never all at once.
+//! How a quantized layer computes. Where its input is quantized too it multiplies integers; else weights become floats a
+//! block of output channels at a time, never all at once.
 
-use std::ops::Range;
-
-use candle_core::{DType, Device, Tensor};
-use rayon::iter::ParallelIterator;
+use candle_core::{Device, Tensor};
+use rayon::iter::{IndexedParallelIterator, ParallelIterator};
 use rayon::slice::ParallelSlice;
 
 use super::window::Window;
 use super::{ActivationScheme, QuantizedWeight};
 use crate::convolution::convolve;
 use crate::error::{ModelError, Result};
-use crate::int8::{LONGEST, multiply};
+use crate::int8::{Panels, Rows};
 use crate::network::Mode;
 
 /// How many weights are floats at one time.
 const BLOCK: usize = 1 << 20;
 
-impl QuantizedWeight {
-    /// x [rows, in] -> [rows, out].
+/// A weight whose layer computes in integers, packed for it.
+#[derive(Debug, Clone)]
+pub struct IntegerWeight {
+    shape: Vec<usize>,
+    activation: ActivationScheme,
+    panels: Panels,
+}
+
+impl IntegerWeight {
+    /// Packs a weight; `None` where the input of its layer is not quantized.
+    pub fn new(weight: &QuantizedWeight) -> Option<Self> {
+        let activation = weight.activation?;
+        Some(Self { shape: weight.shape.clone(), activation, panels: Panels::new(weight, activation.largest()) })
+    }
+
+    /// x [rows, in] -> [rows, out], with `bias` [out].
     ///
     /// # Errors
     /// When shapes do not fit, an input is not a number, or a gradient is asked of integer arithmetic.
-    pub(crate) fn linear(&self, name: &str, x: &Tensor, mode: Mode) -> Result<Tensor> {
+    pub(crate) fn linear(
+        &self,
+        name: &str,
+        x: &Tensor,
+        bias: Option<&Tensor>,
+        shared: &mut SharedInput,
+        mode: Mode,
+    ) -> Result<Tensor> {
         let (rows, inputs) = x.dims2()?;
-        self.check_inputs(name, inputs)?;
-        let Some(activation) = self.activation else {
-            return self.in_blocks(x, &|weight| Ok(x.matmul(&weight.flatten_from(1)?.t()?)?));
-        };
-        check_mode(name, mode)?;
-        let outputs = self.in_integers(activation, &activation.quantize(name, x)?);
-        Ok(Tensor::from_vec(outputs, (rows, self.outputs()), &Device::Cpu)?
+        self.check(name, inputs, mode)?;
+        let bias = bias.map(Tensor::to_vec1::<f32>).transpose()?;
+        let outputs = self.panels.multiply(shared.rows(self, name, x)?, bias.as_deref());
+        Ok(Tensor::from_vec(outputs, (rows, self.panels.outputs()), &Device::Cpu)?
             .to_device(x.device())?
             .to_dtype(x.dtype())?)
     }
@@ -38,23 +54,69 @@ impl QuantizedWeight {
     /// x [rows, in, height, width] -> [rows, out, height', width'].
     ///
     /// # Errors
-    /// As [`QuantizedWeight::linear`].
+    /// As [`IntegerWeight::linear`].
+    pub(crate) fn conv(&self, name: &str, x: &Tensor, stride: usize, padding: usize, mode: Mode) -> Result<Tensor> {
+        let window = Window::new(name, x.dims(), &self.shape, stride, padding)?;
+        self.check(name, window.inputs(), mode)?;
+        let images = self.activation.quantize(name, x)?;
+        let [height, width] = window.positions();
+        let image = |(image, &scale): (&[i16], &f32)| {
+            let rows = Rows::new(&self.panels, window.unfold(image), vec![scale; height * width]);
+            transposed(&self.panels.multiply(&rows, None), self.panels.outputs())
+        };
+        let size = window.image().max(1);
+        let outputs: Vec<Vec<f32>> = images.numbers.par_chunks(size).zip(&images.scales).map(image).collect();
+        let shape = (x.dim(0)?, self.panels.outputs(), height, width);
+        Ok(Tensor::from_vec(outputs.concat(), shape, &Device::Cpu)?.to_device(x.device())?.to_dtype(x.dtype())?)
+    }
+
+    fn check(&self, name: &str, inputs: usize, mode: Mode) -> Result<()> {
+        if inputs != self.panels.inputs() {
+            return Err(unfit(name, &self.shape, self.panels.outputs(), inputs));
+        }
+        if mode == Mode::Inference {
+            return Ok(());
+        }
+        Err(ModelError::Unsupported(format!("`{name}` computes in integers, through which no gradient passes")))
+    }
+}
+
+/// The input that several layers read, rounded once where they round it alike.
+#[derive(Debug, Default)]
+pub(crate) struct SharedInput(Option<(ActivationScheme, Rows)>);
+
+impl SharedInput {
+    fn rows(&mut self, weight: &IntegerWeight, name: &str, x: &Tensor) -> Result<&Rows> {
+        let known = self.0.take().filter(|(scheme, rows)| *scheme == weight.activation && rows.suit(&weight.panels));
+        let known = match known {
+            Some(known) => known,
+            None => {
+                let integers = weight.activation.quantize(name, x)?;
+                (weight.activation, Rows::new(&weight.panels, integers.numbers, integers.scales))
+            }
+        };
+        Ok(&self.0.insert(known).1)
+    }
+}
+
+impl QuantizedWeight {
+    /// x [rows, in] -> [rows, out], in floats.
+    ///
+    /// # Errors
+    /// When shapes do not fit.
+    pub(crate) fn linear(&self, name: &str, x: &Tensor) -> Result<Tensor> {
+        self.check_inputs(name, x.dims2()?.1)?;
+        self.in_blocks(x, &|weight| Ok(x.matmul(&weight.flatten_from(1)?.t()?)?))
+    }
+
+    /// x [rows, in, height, width] -> [rows, out, height', width'], in floats.
+    ///
+    /// # Errors
+    /// When shapes do not fit.
     pub(crate) fn conv(&self, name: &str, x: &Tensor, stride: usize, padding: usize, mode: Mode) -> Result<Tensor> {
         let window = Window::new(name, x.dims(), &self.shape, stride, padding)?;
         self.check_inputs(name, window.inputs())?;
-        let Some(activation) = self.activation else {
-            return self.in_blocks(x, &|weight| convolve(x, weight, stride, padding, mode));
-        };
-        check_mode(name, mode)?;
-        let images = activation.quantize(name, x)?;
-        let image = |image: &[i16]| {
-            let positions = self.in_integers(activation, &window.unfold(image));
-            transposed(&positions, self.outputs())
-        };
-        let outputs: Vec<Vec<f32>> = images.par_chunks(window.image().max(1)).map(image).collect();
-        let [height, width] = window.positions();
-        let shape = (x.dim(0)?, self.outputs(), height, width);
-        Ok(Tensor::from_vec(outputs.concat(), shape, &Device::Cpu)?.to_device(x.device())?.to_dtype(x.dtype())?)
+        self.in_blocks(x, &|weight| convolve(x, weight, stride, padding, mode))
     }
 
     /// `layer` on blocks of output channels as floats, in the type and on the device of `x`; dimension 1 of its outputs
@@ -72,66 +134,16 @@ impl QuantizedWeight {
         Ok(Tensor::cat(&blocks, 1)?)
     }
 
-    /// Rows of integers, less their zero point, to rows of outputs. Each sum of up to [`LONGEST`] inputs that share a
-    /// scale is exact; only scaling and adding such sums rounds.
-    fn in_integers(&self, activation: ActivationScheme, x: &[i16]) -> Vec<f32> {
-        let (inputs, outputs) = (self.inputs(), self.outputs());
-        let rows = x.len() / inputs.max(1);
-        let mut y = vec![0.0; rows * outputs];
-        for (group, span) in self.spans() {
-            let sums = multiply(x, &self.values, inputs, span.clone());
-            let scales: Vec<(f32, i32)> = (0..outputs)
-                .map(|output| self.parameters(output, group))
-                .map(|(scale, zero_point)| (scale * activation.scale, i32::from(zero_point)))
-                .collect();
-            let rows = x.chunks_exact(inputs.max(1)).zip(sums.chunks_exact(outputs.max(1)));
-            for (y, (x, sums)) in y.chunks_exact_mut(outputs.max(1)).zip(rows) {
-                let total: i32 = x.get(span.clone()).unwrap_or_default().iter().map(|&x| i32::from(x)).sum();
-                for ((y, sum), (scale, zero_point)) in y.iter_mut().zip(sums).zip(&scales) {
-                    *y += sum.wrapping_sub(zero_point.wrapping_mul(total)) as f32 * scale;
-                }
-            }
-        }
-        y
-    }
-
-    /// The inputs that share a scale, by group, in spans whose sums are exact.
-    fn spans(&self) -> impl Iterator<Item = (usize, Range<usize>)> {
-        let (inputs, size) = (self.inputs(), self.group());
-        (0..inputs).step_by(size).enumerate().flat_map(move |(group, start)| {
-            let end = inputs.min(start + size);
-            (start..end).step_by(LONGEST).map(move |from| (group, from..end.min(from + LONGEST)))
-        })
-    }
-
     fn check_inputs(&self, name: &str, inputs: usize) -> Result<()> {
         if inputs == self.inputs() && self.outputs().checked_mul(inputs) == Some(self.values.len()) {
             return Ok(());
         }
-        let name = format!("{name}.weight");
-        Err(ModelError::Shape { name, found: self.shape.clone(), expected: vec![self.outputs(), inputs] })
+        Err(unfit(name, &self.shape, self.outputs(), inputs))
     }
 }
 
-impl ActivationScheme {
-    /// The integers of a layer's input, less their zero point: -255 to 255.
-    fn quantize(self, name: &str, x: &Tensor) -> Result<Vec<i16>> {
-        let zero_point = f32::from(self.zero_point);
-        let numbers = x.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
-        if numbers.iter().any(|number| number.is_nan()) {
-            return Err(ModelError::Input(format!("the input of `{name}` holds numbers that are not numbers (NaN)")));
-        }
-        let integer =
-            |number: f32| ((number / self.scale).round_ties_even() + zero_point).clamp(0.0, 255.0) - zero_point;
-        Ok(numbers.into_iter().map(|number| integer(number) as i16).collect())
-    }
-}
-
-fn check_mode(name: &str, mode: Mode) -> Result<()> {
-    if mode == Mode::Inference {
-        return Ok(());
-    }
-    Err(ModelError::Unsupported(format!("`{name}` computes in integers, through which no gradient passes")))
+fn unfit(name: &str, shape: &[usize], outputs: usize, inputs: usize) -> ModelError {
+    ModelError::Shape { name: format!("{name}.weight"), found: shape.to_vec(), expected: vec![outputs, inputs] }
 }
 
 /// [positions, outputs] -> [outputs, positions].
@@ -144,7 +156,8 @@ mod tests {
     use candle_core::{DType, Device, Tensor};
 
     use crate::network::Mode;
-    use crate::quantized::{ActivationScheme, Granularity, QuantizedWeight, WeightScheme};
+    use crate::quantized::run::{IntegerWeight, SharedInput};
+    use crate::quantized::{ActivationScheme, FixedInput, Granularity, QuantizedWeight, WeightScheme};
 
     /// Numbers in -1..1 that look random.
     fn numbers(shape: &[usize], seed: u32) -> Tensor {
@@ -169,7 +182,7 @@ mod tests {
     }
 
     /// What the integers of the input stand for.
-    fn fake(x: &Tensor, activation: ActivationScheme) -> Tensor {
+    fn fake(x: &Tensor, activation: FixedInput) -> Tensor {
         let zero_point = f64::from(activation.zero_point);
         let scale = f64::from(activation.scale);
         let integers = ((x.to_dtype(DType::F64).unwrap() / scale).unwrap().round().unwrap() + zero_point).unwrap();
@@ -183,7 +196,8 @@ mod tests {
         assert!(worst < tolerance, "{worst}");
     }
 
-    const ACTIVATION: ActivationScheme = ActivationScheme { scale: 0.007, zero_point: 131 };
+    const INPUT: FixedInput = FixedInput { bits: 8, scale: 0.007, zero_point: 131 };
+    const ACTIVATION: Option<ActivationScheme> = Some(ActivationScheme::Fixed(INPUT));
 
     /// Worked by hand: x = (1, -1), scale 0.5, zero point 10 -> integers 12 and 8, so 2 and -2; weights 3 and 5 of scale
     /// 2 with zero point 1 -> 2 and 4. Sum 2*2 - 2*4 = -4, times 0.5 * 2 = -4.
@@ -196,27 +210,41 @@ mod tests {
             values: vec![3, 5],
             scales: vec![2.0],
             zero_points: vec![1],
-            activation: Some(ActivationScheme { scale: 0.5, zero_point: 10 }),
+            activation: Some(ActivationScheme::Fixed(FixedInput { bits: 8, scale: 0.5, zero_point: 10 })),
         };
         let x = Tensor::new(&[[1.0_f32, -1.0]], &Device::Cpu).unwrap();
-        let y: Vec<Vec<f32>> = layer.linear("head", &x, Mode::Inference).unwrap().to_vec2().unwrap();
-        assert_eq!(y, [[-4.0]]);
+        let bias = Tensor::new(&[0.5_f32], &Device::Cpu).unwrap();
+        let layer = IntegerWeight::new(&layer).unwrap();
+        let run = |bias| {
+            layer
+                .linear("head", &x, bias, &mut SharedInput::default(), Mode::Inference)
+                .unwrap()
+                .to_vec2::<f32>()
+                .unwrap()
+        };
+        assert_eq!((run(None), run(Some(&bias))), (vec![vec![-4.0]], vec![vec![-3.5]]));
     }
 
     #[test]
     fn integers_agree_with_the_floats_they_stand_for() {
         for scheme in schemes() {
             let x = numbers(&[19, 36], 5);
-            let layer = QuantizedWeight { activation: Some(ACTIVATION), ..weight(&[10, 36], scheme) };
+            let layer = QuantizedWeight { activation: ACTIVATION, ..weight(&[10, 36], scheme) };
             let floats = layer.dequantize().unwrap().to_dtype(DType::F64).unwrap();
-            let expected = fake(&x, ACTIVATION).matmul(&floats.t().unwrap()).unwrap();
-            close(&layer.linear("head", &x, Mode::Inference).unwrap(), &expected, 1e-4);
+            let expected = fake(&x, INPUT).matmul(&floats.t().unwrap()).unwrap();
+            let layer = IntegerWeight::new(&layer).unwrap();
+            close(
+                &layer.linear("head", &x, None, &mut SharedInput::default(), Mode::Inference).unwrap(),
+                &expected,
+                1e-4,
+            );
 
             let x = numbers(&[3, 4, 5, 6], 6);
-            let layer = QuantizedWeight { activation: Some(ACTIVATION), ..weight(&[7, 4, 3, 3], scheme) };
+            let layer = QuantizedWeight { activation: ACTIVATION, ..weight(&[7, 4, 3, 3], scheme) };
             let floats = layer.dequantize().unwrap().to_dtype(DType::F64).unwrap();
+            let layer = IntegerWeight::new(&layer).unwrap();
             for (stride, padding) in [(1, 1), (2, 1), (2, 0)] {
-                let expected = fake(&x, ACTIVATION).conv2d(&floats, padding, stride, 1, 1).unwrap();
+                let expected = fake(&x, INPUT).conv2d(&floats, padding, stride, 1, 1).unwrap();
                 close(&layer.conv("conv", &x, stride, padding, Mode::Inference).unwrap(), &expected, 1e-4);
             }
         }
@@ -228,7 +256,7 @@ mod tests {
             let layer = weight(&[10, 36], scheme);
             let x = numbers(&[19, 36], 5);
             let expected = x.matmul(&layer.dequantize().unwrap().t().unwrap()).unwrap();
-            close(&layer.linear("head", &x, Mode::Training).unwrap(), &expected, 1e-5);
+            close(&layer.linear("head", &x).unwrap(), &expected, 1e-5);
 
             let layer = weight(&[7, 4, 3, 3], scheme);
             let x = numbers(&[3, 4, 5, 6], 6);
@@ -248,22 +276,49 @@ mod tests {
             values: vec![-128; 20 * inputs],
             scales: vec![1.0],
             zero_points: vec![],
-            activation: Some(ActivationScheme { scale: 1.0, zero_point: 0 }),
+            activation: Some(ActivationScheme::Fixed(FixedInput { bits: 8, scale: 1.0, zero_point: 0 })),
         };
         let x = Tensor::full(255.0_f32, (1, inputs), &Device::Cpu).unwrap();
         let expected = Tensor::full(-255.0 * 128.0 * inputs as f32, (1, 20), &Device::Cpu).unwrap();
-        close(&layer.linear("head", &x, Mode::Inference).unwrap(), &expected, 257.0);
+        let packed = IntegerWeight::new(&layer).unwrap();
+        close(
+            &packed.linear("head", &x, None, &mut SharedInput::default(), Mode::Inference).unwrap(),
+            &expected,
+            257.0,
+        );
         let floats = QuantizedWeight { activation: None, ..layer };
-        close(&floats.linear("head", &x, Mode::Inference).unwrap(), &expected, 4096.0);
+        close(&floats.linear("head", &x).unwrap(), &expected, 4096.0);
+    }
+
+    /// Layers that round their input alike share it, and those that do not get their own.
+    #[test]
+    fn a_shared_input_changes_nothing() {
+        let x = numbers(&[5, 36], 5);
+        let other = Some(ActivationScheme::ByRow { bits: 12 });
+        let layers: Vec<IntegerWeight> = [ACTIVATION, ACTIVATION, other, other]
+            .into_iter()
+            .zip(schemes().skip(1))
+            .map(|(activation, scheme)| QuantizedWeight { activation, ..weight(&[10, 36], scheme) })
+            .filter_map(|layer| IntegerWeight::new(&layer))
+            .collect();
+        let mut shared = SharedInput::default();
+        for layer in &layers {
+            let run = |shared: &mut SharedInput| {
+                layer.linear("head", &x, None, shared, Mode::Inference).unwrap().to_vec2::<f32>().unwrap()
+            };
+            assert_eq!(run(&mut shared), run(&mut SharedInput::default()));
+        }
+        assert_eq!(layers.len(), 4);
     }
 
     #[test]
     fn what_does_not_fit_is_refused() {
         let scheme = WeightScheme { bits: 8, symmetric: true, granularity: Granularity::Tensor };
-        let layer = QuantizedWeight { activation: Some(ACTIVATION), ..weight(&[2, 3], scheme) };
+        let layer = QuantizedWeight { activation: ACTIVATION, ..weight(&[2, 3], scheme) };
+        let layer = IntegerWeight::new(&layer).unwrap();
         let message = |x: &[f32], mode| {
             let x = Tensor::from_slice(x, (1, x.len()), &Device::Cpu).unwrap();
-            layer.linear("head", &x, mode).unwrap_err().to_string()
+            layer.linear("head", &x, None, &mut SharedInput::default(), mode).unwrap_err().to_string()
         };
         assert_eq!(message(&[1.0, 2.0], Mode::Inference), "tensor `head.weight` has shape [2, 3], expected [2, 2]");
         assert_eq!(

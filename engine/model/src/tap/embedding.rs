@@ -36,6 +36,12 @@ impl TapEmbedding {
             }
             TapWeight::Late(_) => return Err(super::late::nested(&self.name)),
             TapWeight::Blocks(weight) => weight.rows(&flat)?,
+            TapWeight::Integers(_) => {
+                let name = &self.name;
+                return Err(ModelError::Unsupported(format!(
+                    "`{name}` is looked up in, so it has no input to quantize"
+                )));
+            }
         };
         let mut shape = numbers.dims().to_vec();
         shape.push(rows.dim(1)?);
@@ -46,7 +52,7 @@ impl TapEmbedding {
     pub(crate) fn dtype(&self) -> DType {
         match &self.weight {
             TapWeight::Dense(tensor) | TapWeight::Masked { tensor, .. } => tensor.dtype(),
-            TapWeight::Quantized(_) | TapWeight::Blocks(_) | TapWeight::Late(_) => DType::F32,
+            TapWeight::Quantized(_) | TapWeight::Integers(_) | TapWeight::Blocks(_) | TapWeight::Late(_) => DType::F32,
         }
     }
 

@@ -8,6 +8,7 @@ use crate::families::transformer::attention::{attend, split_heads};
 use crate::families::transformer::nonlinearity::Nonlinearity;
 use crate::families::transformer::norm::LayerNorm;
 use crate::network::{Forward, Shared};
+use crate::quantized::SharedInput;
 use crate::tap::TapLinear;
 
 /// A layer with its weights.
@@ -29,7 +30,9 @@ impl Layer {
     pub(super) fn run(&self, x: &Tensor, shared: &Shared, cx: &mut Forward<'_>) -> Result<Tensor> {
         let [stream, weights] = self.dropout;
         let [query, key, value] = &self.inner;
-        let [q, k, v] = [query.forward(x, cx)?, key.forward(x, cx)?, value.forward(x, cx)?];
+        let mut input = SharedInput::default();
+        let [q, k, v] = [query, key, value].map(|part| part.forward_shared(x, &mut input, cx));
+        let [q, k, v] = [q?, k?, v?];
         let width = self.head_width;
         let heads = [split_heads(&q, width)?, split_heads(&k, width)?, split_heads(&v, width)?];
         let [q, k, v] = &heads;

@@ -9,6 +9,7 @@ use crate::families::transformer::norm::RmsNorm;
 use crate::families::transformer::rope::turn;
 use crate::generation::KeyValues;
 use crate::network::{Forward, Shared};
+use crate::quantized::SharedInput;
 use crate::tap::TapLinear;
 
 /// A layer with its weights.
@@ -41,8 +42,9 @@ impl Layer {
         let normal = self.attention_norm.forward(x, cx.mode)?;
         let x = (x + self.attention(&normal, shared, past, cx)?)?;
         let normal = self.ffn_norm.forward(&x, cx.mode)?;
-        let gate = self.activation.apply(&self.gate.forward(&normal, cx)?, cx.mode)?;
-        let wide = (gate * self.up.forward(&normal, cx)?)?;
+        let mut input = SharedInput::default();
+        let gate = self.activation.apply(&self.gate.forward_shared(&normal, &mut input, cx)?, cx.mode)?;
+        let wide = (gate * self.up.forward_shared(&normal, &mut input, cx)?)?;
         Ok((x + self.down.forward(&wide, cx)?)?)
     }
 
@@ -55,9 +57,10 @@ impl Layer {
     ) -> Result<Tensor> {
         let [query, key, value] = &self.inner;
         let [query_norm, key_norm] = &self.head_norms;
-        let q = self.turned(&query.forward(x, cx)?, query_norm.as_ref(), shared, cx)?;
-        let mut k = self.turned(&key.forward(x, cx)?, key_norm.as_ref(), shared, cx)?;
-        let mut v = split_heads(&value.forward(x, cx)?, self.head_width)?;
+        let mut input = SharedInput::default();
+        let q = self.turned(&query.forward_shared(x, &mut input, cx)?, query_norm.as_ref(), shared, cx)?;
+        let mut k = self.turned(&key.forward_shared(x, &mut input, cx)?, key_norm.as_ref(), shared, cx)?;
+        let mut v = split_heads(&value.forward_shared(x, &mut input, cx)?, self.head_width)?;
         if let Some(past) = past {
             (k, v) = past.append(&k, &v)?;
         }

@@ -1,0 +1,111 @@
+//! Multiplications against plain sums, and every kernel against the plain one.
+
+use proptest::prelude::{Strategy, any, proptest};
+
+use super::kernel::{Job, Plain};
+use super::{PANEL, Panels, Rows};
+use crate::quantized::{Granularity, QuantizedWeight, WeightScheme};
+
+/// Integers that look random.
+fn mixed(count: usize, modulus: u32, shift: i32) -> impl Iterator<Item = i32> {
+    (0..count as u32)
+        .map(move |index| (index.wrapping_mul(2_654_435_761) >> 7) % modulus)
+        .map(move |x| x as i32 + shift)
+}
+
+fn weight(outputs: usize, inputs: usize, granularity: Granularity, symmetric: bool) -> QuantizedWeight {
+    let scales = granularity.scales(outputs, inputs);
+    let zero_points = if symmetric { 0 } else { scales };
+    QuantizedWeight {
+        shape: vec![outputs, inputs],
+        scheme: WeightScheme { bits: 8, symmetric, granularity },
+        values: mixed(outputs * inputs, 256, -128).map(|value| value as i8).collect(),
+        scales: mixed(scales, 100, 1).map(|scale| scale as f32 / 64.0).collect(),
+        zero_points: mixed(zero_points, 256, -128).map(|value| value as i8).collect(),
+        activation: None,
+    }
+}
+
+fn rows(panels: &Panels, count: usize) -> (Vec<i16>, Vec<f32>, Rows) {
+    let numbers: Vec<i16> = mixed(count * panels.inputs(), 4096, -2048).map(|x| x as i16).collect();
+    let scales: Vec<f32> = mixed(count, 50, 1).map(|scale| scale as f32 / 32.0).collect();
+    let rows = Rows::new(panels, numbers.clone(), scales.clone());
+    (numbers, scales, rows)
+}
+
+/// In doubles, from the floats that the integers stand for.
+fn expected(weight: &QuantizedWeight, x: &[i16], scales: &[f32], bias: &[f32]) -> Vec<f64> {
+    let (inputs, outputs) = (weight.inputs(), weight.outputs());
+    let floats = weight.dequantize_rows(0..outputs);
+    let rows = x.chunks(inputs).zip(scales);
+    let output = |x: &[i16], scale: f32, (row, bias): (&[f32], &f32)| {
+        let sum: f64 = x.iter().zip(row).map(|(&x, &weight)| f64::from(x) * f64::from(weight)).sum();
+        sum * f64::from(scale) + f64::from(*bias)
+    };
+    rows.flat_map(|(x, &scale)| floats.chunks(inputs).zip(bias).map(move |pair| output(x, scale, pair))).collect()
+}
+
+/// By hand: (1, 2, 3) and (4, 5, -6) by (1, 0, -1) of scale 2 and (10, 20, 30) of scale 1, rows of scale 1 and 0.5, bias
+/// 0 and 7.
+#[test]
+fn a_small_layer_by_hand() {
+    let scheme = WeightScheme { bits: 8, symmetric: true, granularity: Granularity::Channel };
+    let (values, scales) = (vec![1, 0, -1, 10, 20, 30], vec![2.0, 1.0]);
+    let weight = QuantizedWeight { shape: vec![2, 3], scheme, values, scales, zero_points: vec![], activation: None };
+    let panels = Panels::new(&weight, 6);
+    let rows = Rows::new(&panels, vec![1, 2, 3, 4, 5, -6], vec![1.0, 0.5]);
+    assert_eq!(panels.multiply(&rows, Some(&[0.0, 7.0])), [-4.0, 147.0, 10.0, -13.0]);
+    assert_eq!(panels.multiply(&rows, None), [-4.0, 140.0, 10.0, -20.0]);
+}
+
+#[test]
+fn the_longest_sum_of_the_largest_products_is_exact() {
+    let inputs = 8190;
+    let mut weight = weight(1, inputs, Granularity::Tensor, true);
+    weight.values.fill(-128);
+    weight.scales.fill(1.0);
+    let panels = Panels::new(&weight, 2048);
+    assert_eq!(panels.spans().len(), 1);
+    let rows = Rows::new(&panels, vec![-2048; inputs], vec![1.0]);
+    assert_eq!(panels.multiply(&rows, None), [(128 * 2048 * inputs) as f32]);
+}
+
+#[test]
+fn nothing_by_nothing_is_nothing() {
+    let panels = Panels::new(&weight(3, 4, Granularity::Channel, true), 1);
+    assert!(panels.multiply(&Rows::new(&panels, vec![], vec![]), None).is_empty());
+    let none = Panels::new(&weight(0, 4, Granularity::Channel, true), 1);
+    assert!(none.multiply(&Rows::new(&none, vec![1; 4], vec![1.0]), None).is_empty());
+}
+
+fn layers() -> impl Strategy<Value = (usize, usize, Granularity, bool, usize)> {
+    let sharing = (1_usize..5, 1_usize..12, 0_usize..3);
+    (sharing, 1_usize..80, any::<bool>(), 1_usize..30).prop_map(|((groups, size, kind), outputs, symmetric, rows)| {
+        let granularity = [Granularity::Tensor, Granularity::Channel, Granularity::Group(size)];
+        (groups * size, outputs, granularity[kind], symmetric, rows)
+    })
+}
+
+proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(200))]
+    #[test]
+    fn every_kernel_gives_the_same_bits_and_the_right_sums((inputs, outputs, granularity, symmetric, count) in layers()) {
+        let weight = weight(outputs, inputs, granularity, symmetric);
+        let panels = Panels::new(&weight, 4095);
+        let (x, scales, rows) = rows(&panels, count);
+        let bias: Vec<f32> = mixed(outputs, 100, -50).map(|bias| bias as f32).collect();
+        let found = panels.multiply(&rows, Some(&bias));
+        for (found, expected) in found.iter().zip(expected(&weight, &x, &scales, &bias)) {
+            assert!((f64::from(*found) - expected).abs() < 1e-5 * (1e4 + expected.abs()), "{found} {expected}");
+        }
+        let run = |with: &mut dyn FnMut(Job<'_>)| {
+            let (mut y, panels_of) = (vec![0.0; found.len()], 0..outputs.div_ceil(PANEL));
+            with(Job { weights: &panels, x: &rows, bias: Some(&bias), rows: 0..count, panels: panels_of, y: &mut y });
+            y
+        };
+        let plain = run(&mut |job| job.run_with(Plain));
+        assert_eq!(found, plain);
+        #[cfg(target_arch = "x86_64")]
+        super::x86::tests::agree(&run, &plain);
+    }
+}
