@@ -41,6 +41,7 @@ pub mod families;
 mod fused;
 pub mod generation;
 mod gguf;
+pub mod gradient;
 pub mod inputs;
 pub mod int8;
 pub mod network;

@@ -3,13 +3,14 @@
 
 mod embedding;
 
+use std::fmt::Debug;
 use std::sync::Arc;
 
 use candle_core::Tensor;
 
 use crate::convolution::convolve;
 use crate::error::Result;
-use crate::network::Forward;
+use crate::network::{Forward, Mode};
 use crate::quantized::QuantizedWeight;
 
 pub use embedding::TapEmbedding;
@@ -26,8 +27,27 @@ pub enum TapWeight {
         /// Ones and zeros of the same shape and type.
         mask: Tensor,
     },
+    /// Computed anew for each forward pass, with gradients; the input of the layer too.
+    Provided(Arc<dyn WeightProvider>),
     /// Runs in its own arithmetic; inference only.
     Quantized(Arc<QuantizedWeight>),
+}
+
+/// Computes the weight of a site in the graph, and what the site multiplies with it: a weight and an input that are
+/// rounded as they will be once the model is quantized.
+pub trait WeightProvider: Debug + Send + Sync {
+    /// The weight, of the site's shape.
+    ///
+    /// # Errors
+    /// When it cannot be computed.
+    fn weight(&self) -> Result<Tensor>;
+
+    /// The input as the site multiplies it: `x` is [rows, in] for a linear, [rows, channels, height, width] for a
+    /// convolution. A lookup table has none.
+    ///
+    /// # Errors
+    /// When it cannot be computed.
+    fn input(&self, x: &Tensor, mode: Mode) -> Result<Tensor>;
 }
 
 /// Where a network gets its weights: a checkpoint for inference, trainable variables for training.
@@ -114,6 +134,7 @@ impl TapLinear {
         let y = match &self.weight {
             TapWeight::Dense(tensor) => x.matmul(&tensor.t()?)?,
             TapWeight::Masked { tensor, mask } => x.matmul(&tensor.mul(mask)?.t()?)?,
+            TapWeight::Provided(provider) => provider.input(x, cx.mode)?.matmul(&provider.weight()?.t()?)?,
             TapWeight::Quantized(weight) => weight.linear(&self.name, x, cx.mode)?,
         };
         Ok(match &self.bias {
@@ -132,10 +153,11 @@ impl TapConv {
         if let Some(observer) = cx.observer.as_mut() {
             observer.see(&self.name, x)?;
         }
-        let convolve = |weight: &Tensor| convolve(x, weight, self.stride, self.padding, cx.mode);
+        let convolve = |x: &Tensor, weight: &Tensor| convolve(x, weight, self.stride, self.padding, cx.mode);
         let y = match &self.weight {
-            TapWeight::Dense(tensor) => convolve(tensor)?,
-            TapWeight::Masked { tensor, mask } => convolve(&tensor.mul(mask)?)?,
+            TapWeight::Dense(tensor) => convolve(x, tensor)?,
+            TapWeight::Masked { tensor, mask } => convolve(x, &tensor.mul(mask)?)?,
+            TapWeight::Provided(provider) => convolve(&provider.input(x, cx.mode)?, &provider.weight()?)?,
             TapWeight::Quantized(weight) => weight.conv(&self.name, x, self.stride, self.padding, cx.mode)?,
         };
         Ok(match &self.bias {
