@@ -11,7 +11,7 @@ use crate::config::{Config, Spec};
 use crate::error::Result;
 use crate::inputs::Inputs;
 use crate::outputs::Outputs;
-use crate::quantized::WeightScheme;
+use crate::quantized::{InputForm, WeightScheme};
 use crate::sites::Site;
 use crate::storage;
 use crate::units::UnitGroup;
@@ -50,8 +50,8 @@ pub enum WeightOutline {
         shape: Vec<usize>,
         /// How it is quantized.
         scheme: WeightScheme,
-        /// The layer's input is quantized too.
-        activation: bool,
+        /// How the layer's input is quantized; `None` where it stays in floating point.
+        activation: Option<InputForm>,
     },
 }
 

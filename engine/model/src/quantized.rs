@@ -1,5 +1,6 @@
 //! Quantized weights: packed integers with scales and zero points, what they cost on disk, and how they run.
 
+mod activation;
 pub(crate) mod config;
 pub(crate) mod packing;
 mod rounding;
@@ -13,6 +14,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ModelError, Result};
+
+pub use activation::{ActivationScheme, FixedInput, InputForm, InputRange};
 
 /// Which weights share a scale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -37,15 +40,6 @@ pub struct WeightScheme {
     pub granularity: Granularity,
 }
 
-/// How a layer's input is quantized, fixed at calibration: q = clamp(round(x / scale) + zero_point, 0, 255).
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct ActivationScheme {
-    /// Step between two integers.
-    pub scale: f32,
-    /// The integer that stands for 0.0.
-    pub zero_point: u8,
-}
-
 /// A quantized matrix (or convolution kernel, its last three dimensions flattened to inputs).
 #[derive(Debug, Clone, PartialEq)]
 pub struct QuantizedWeight {
@@ -59,7 +53,7 @@ pub struct QuantizedWeight {
     pub scales: Vec<f32>,
     /// As many zero points as scales; empty when symmetric.
     pub zero_points: Vec<i8>,
-    /// The layer's input scheme: with it the layer runs in integers (W8A8).
+    /// How the layer's input is quantized: with it the layer runs in integers.
     pub activation: Option<ActivationScheme>,
 }
 
@@ -171,6 +165,7 @@ impl QuantizedWeight {
     pub(crate) fn check(&self) -> std::result::Result<(), String> {
         let (outputs, inputs) = (self.outputs(), self.inputs());
         self.scheme.check(inputs)?;
+        self.activation.map_or(Ok(()), ActivationScheme::check)?;
         let scales = self.scheme.granularity.scales(outputs, inputs);
         let zero_points = if self.scheme.symmetric { 0 } else { scales };
         count("integers", self.values.len(), outputs.saturating_mul(inputs))?;

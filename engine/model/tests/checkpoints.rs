@@ -9,8 +9,8 @@ use candle_core::{DType, Device, Tensor};
 use paring_model::config::{MlpSpec, Spec};
 use paring_model::inputs::{ColumnEncoding, Encoding};
 use paring_model::{
-    ActivationScheme, Checkpoint, Granularity, InputStep, Inputs, ModelError, Outline, Outputs, QuantizedWeight,
-    Weight, WeightScheme, families,
+    ActivationScheme, Checkpoint, FixedInput, Granularity, InputStep, Inputs, ModelError, Outline, Outputs,
+    QuantizedWeight, Weight, WeightScheme, families,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -108,11 +108,12 @@ fn masks_and_half_precision_come_back() {
 
 #[test]
 fn quantized_models_come_back_in_every_scheme() {
-    let input = ActivationScheme { scale: 0.03, zero_point: 201 };
+    let fixed = |bits, zero_point| Some(ActivationScheme::Fixed(FixedInput { bits, scale: 0.03, zero_point }));
+    let inputs = [None, fixed(8, 201), fixed(4, 9), fixed(12, 3000), Some(ActivationScheme::ByRow { bits: 12 })];
     for bits in [2, 3, 5, 8] {
         for symmetric in [true, false] {
             for granularity in [Granularity::Tensor, Granularity::Channel, Granularity::Group(3)] {
-                for activation in [None, Some(input)] {
+                for activation in inputs {
                     let mut model = model();
                     let weight = model.tensor("layers.0.weight").unwrap();
                     let scheme = WeightScheme { bits, symmetric, granularity };
@@ -255,6 +256,21 @@ fn changes_are_found_by_name() {
     let expected = ["head.bias", "layers.0.bias", "layers.0.weight", "more"];
     assert_eq!(one.changed_tensors(&other).unwrap(), expected);
     assert_ne!(one.digest().unwrap(), other.digest().unwrap());
+}
+
+/// Nothing in the file of weights says how inputs are quantized row by row, and it changes what the model computes.
+#[test]
+fn the_form_of_inputs_is_a_change() {
+    let scheme = WeightScheme { bits: 8, symmetric: true, granularity: Granularity::Channel };
+    let with = |bits| {
+        let mut model = model();
+        let weight = model.tensor("head.weight").unwrap();
+        model.set_weight("head.weight", quantized(&weight, scheme, Some(ActivationScheme::ByRow { bits })));
+        model
+    };
+    assert_ne!(with(8).digest().unwrap(), with(12).digest().unwrap());
+    assert_eq!(with(8).changed_tensors(&with(12)).unwrap(), ["head.weight"]);
+    assert_eq!(with(8).digest().unwrap(), with(8).digest().unwrap());
 }
 
 #[test]

@@ -41,7 +41,7 @@ pub struct TensorLine {
     pub name: String,
     /// The float tensor's shape.
     pub shape: Vec<usize>,
-    /// Its storage: `F32`, `F32 masked`, `int4 group 32`, `int8 with activations`, `Q4_K, read as F32`.
+    /// Its storage: `F32`, `F32 masked`, `int4 group 32`, `int8, inputs int8 fixed`, `Q4_K, read as F32`.
     pub storage: String,
 }
 
@@ -88,8 +88,14 @@ fn tensor_line(model: &Checkpoint, name: &str, weight: &WeightOutline) -> Tensor
         }
         WeightOutline::Dense { dtype, masked: false, .. } => dtype.clone(),
         WeightOutline::Dense { dtype, masked: true, .. } => format!("{dtype} masked"),
-        WeightOutline::Quantized { scheme, activation: true, .. } => format!("int{} with activations", scheme.bits),
-        WeightOutline::Quantized { scheme, activation: false, .. } => {
+        WeightOutline::Quantized { scheme, activation: Some(input), .. } => {
+            let range = match input.range {
+                paring_model::InputRange::Fixed => "fixed",
+                paring_model::InputRange::ByRow => "by row",
+            };
+            format!("int{}, inputs int{} {range}", scheme.bits, input.bits)
+        }
+        WeightOutline::Quantized { scheme, activation: None, .. } => {
             let shared = match scheme.granularity {
                 paring_model::Granularity::Tensor => "per tensor".to_owned(),
                 paring_model::Granularity::Channel => "per channel".to_owned(),

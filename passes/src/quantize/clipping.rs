@@ -4,7 +4,7 @@
 //! minimum and maximum, and least squared error; Wu et al. 2020, "Integer Quantization for Deep Learning Inference:
 //! Principles and Empirical Evaluation", on calibration: percentile.
 
-use paring_model::ActivationScheme;
+use paring_model::FixedInput;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -36,7 +36,7 @@ struct Clip {
 }
 
 /// The input grid of a site whose inputs `histogram` has counted. `percentile` is for that observer only.
-pub(crate) fn choose(histogram: &Histogram, observer: Observer, percentile: f64) -> ActivationScheme {
+pub(crate) fn choose(histogram: &Histogram, observer: Observer, percentile: f64) -> FixedInput {
     let whole = Clip { low: f64::from(histogram.extent.low), high: f64::from(histogram.extent.high) };
     let clip = match observer {
         Observer::Minmax => whole,
@@ -47,10 +47,10 @@ pub(crate) fn choose(histogram: &Histogram, observer: Observer, percentile: f64)
 }
 
 /// Scale and zero point: scale = (high - low) / 255, zero point = round(-low / scale).
-fn grid(clip: Clip) -> ActivationScheme {
+fn grid(clip: Clip) -> FixedInput {
     let scale = (((clip.high - clip.low) / STEPS) as f32).max(f32::MIN_POSITIVE);
     let zero_point = (-clip.low / f64::from(scale)).round_ties_even().clamp(0.0, STEPS);
-    ActivationScheme { scale, zero_point: zero_point as u8 }
+    FixedInput { bits: 8, scale, zero_point: zero_point as u16 }
 }
 
 /// The range outside which at most (100 - percentile) percent of the values lie on each side, to the width of a bin.
@@ -141,7 +141,7 @@ mod tests {
     #[case(&[-1.0, 0.5, 4.1], 0.02, 50)]
     #[case(&[0.5, 2.55], 0.01, 0)]
     #[case(&[-2.55, -1.0], 0.01, 255)]
-    fn minmax_covers_all(#[case] values: &[f32], #[case] scale: f32, #[case] zero_point: u8) {
+    fn minmax_covers_all(#[case] values: &[f32], #[case] scale: f32, #[case] zero_point: u16) {
         let scheme = choose(&histogram(values), Observer::Minmax, 99.0);
         assert!((scheme.scale - scale).abs() < 1e-7, "{scheme:?}");
         assert_eq!(scheme.zero_point, zero_point);

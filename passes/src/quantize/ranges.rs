@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Tensor};
 use paring_model::tap::Observer;
-use paring_model::{ActivationScheme, ModelError, Site};
+use paring_model::{FixedInput, ModelError, Site};
 
 use super::clipping;
 use super::histogram::{Extent, Histogram};
@@ -18,7 +18,7 @@ pub(crate) struct InputGrid {
     /// The smallest and the largest input seen, and zero.
     pub(crate) seen: Extent,
     /// The chosen grid.
-    pub(crate) scheme: ActivationScheme,
+    pub(crate) scheme: FixedInput,
 }
 
 /// Watches the calibration rows and chooses a grid for the input of each targeted site.

@@ -1,7 +1,7 @@
 //! Rounding the weight of one site to integers, and what that will do to the model's outline.
 
 use indexmap::IndexMap;
-use paring_model::{Checkpoint, Granularity, QuantizedWeight, Site, WeightOutline, WeightScheme};
+use paring_model::{Checkpoint, Granularity, InputForm, QuantizedWeight, Site, WeightOutline, WeightScheme};
 
 use super::scales;
 use crate::effect::{Effect, PlanCx};
@@ -11,11 +11,15 @@ use crate::weights::{self, Difference, FloatWeight};
 /// Bytes that rounding holds for each weight of the largest site: floats before and after, and integers.
 const BYTES_PER_WEIGHT: usize = 4 + 4 + 1;
 
-/// The model after the targeted weights are rounded. `activation`: inputs too.
+/// The model after the targeted weights are rounded. `activation`: how their inputs are quantized.
 ///
 /// # Errors
 /// When a target has no float weight.
-pub(crate) fn plan(cx: &PlanCx<'_>, scheme: WeightScheme, activation: bool) -> Result<Effect, Vec<Problem>> {
+pub(crate) fn plan(
+    cx: &PlanCx<'_>,
+    scheme: WeightScheme,
+    activation: Option<InputForm>,
+) -> Result<Effect, Vec<Problem>> {
     let problems = weights::problems(cx);
     if !problems.is_empty() {
         return Err(problems);
@@ -31,7 +35,7 @@ pub(crate) fn plan(cx: &PlanCx<'_>, scheme: WeightScheme, activation: bool) -> R
     Ok(effect)
 }
 
-/// A site's weight in integers, and the figures of its receipt. `activation`: inputs will be too.
+/// A site's weight in integers, and the figures of its receipt. `activation`: how its inputs will be.
 ///
 /// # Errors
 /// When the weight cannot be read or does not fit the scheme.
@@ -39,7 +43,7 @@ pub(crate) fn round(
     model: &Checkpoint,
     site: &Site,
     scheme: WeightScheme,
-    activation: bool,
+    activation: Option<InputForm>,
 ) -> Result<(QuantizedWeight, IndexMap<String, f64>), PassError> {
     let weight = FloatWeight::read(model, site)?;
     let chosen = scales::choose(&weight.numbers, weight.inputs(), scheme);
@@ -56,7 +60,7 @@ pub(crate) fn round(
 }
 
 /// Bits that the weight takes in a file with its scales and zero points, shared out over its numbers.
-fn bits_per_weight(weight: &QuantizedWeight, activation: bool) -> f64 {
+fn bits_per_weight(weight: &QuantizedWeight, activation: Option<InputForm>) -> f64 {
     let stored = WeightOutline::Quantized { shape: weight.shape.clone(), scheme: weight.scheme, activation };
     stored.size() as f64 * 8.0 / weight.values.len().max(1) as f64
 }

@@ -121,7 +121,7 @@ impl Definition for Rtn {
 
     fn plan(parameters: &RtnParameters, cx: &PlanCx<'_>) -> Result<Effect, Vec<Problem>> {
         let scheme = parameters.scheme();
-        let mut effect = rounding::plan(cx, scheme, false)?;
+        let mut effect = rounding::plan(cx, scheme, None)?;
         if let Granularity::Group(size) = scheme.granularity {
             groups::check(cx, size).map_err(|problem| vec![problem])?;
         }
@@ -135,7 +135,7 @@ impl Definition for Rtn {
         for (done, site) in cx.sites.iter().enumerate() {
             cx.check_cancelled()?;
             cx.services.progress(done, cx.sites.len(), &site.name);
-            let (weight, figures) = rounding::round(&model, site, scheme, false)?;
+            let (weight, figures) = rounding::round(&model, site, scheme, None)?;
             model.set_weight(&site.weight(), Weight::Quantized(weight));
             receipt.sites.insert(site.name.clone(), figures);
         }

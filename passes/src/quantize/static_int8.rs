@@ -1,7 +1,7 @@
 //! `quantize/static-int8`: weights and inputs of layers in 8 bits, with ranges fixed by calibration rows.
 
 use paring_data::Part;
-use paring_model::{Checkpoint, Granularity, Weight, WeightScheme};
+use paring_model::{ActivationScheme, Checkpoint, Granularity, InputForm, InputRange, Weight, WeightScheme};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +76,8 @@ fn rows() -> usize {
 
 const SCHEME: WeightScheme = WeightScheme { bits: 8, symmetric: true, granularity: Granularity::Channel };
 
+const INPUT: InputForm = InputForm { bits: 8, range: InputRange::Fixed };
+
 /// The pass.
 pub struct StaticInt8;
 
@@ -94,7 +96,7 @@ impl Definition for StaticInt8 {
         if let Some(problem) = calibration::problem(cx) {
             return Err(vec![problem]);
         }
-        let mut effect = rounding::plan(cx, SCHEME, true)?;
+        let mut effect = rounding::plan(cx, SCHEME, Some(INPUT))?;
         effect.memory += ranges::memory(cx.sites);
         let rows = calibration::planned_rows(cx, parameters.calibration_rows);
         effect.notes.push(format!("ranges of layer inputs come from {}", counted(rows, "row")));
@@ -108,8 +110,8 @@ impl Definition for StaticInt8 {
         let mut receipt = Receipt::default();
         for site in cx.sites {
             let Some(grid) = grids.get(&site.name) else { continue };
-            let (mut weight, mut figures) = rounding::round(&model, site, SCHEME, true)?;
-            weight.activation = Some(grid.scheme);
+            let (mut weight, mut figures) = rounding::round(&model, site, SCHEME, Some(INPUT))?;
+            weight.activation = Some(ActivationScheme::Fixed(grid.scheme));
             model.set_weight(&site.weight(), Weight::Quantized(weight));
             figures.extend(describe(grid));
             receipt.sites.insert(site.name.clone(), figures);

@@ -11,11 +11,14 @@ use super::paring::Paring;
 use super::save::write_weights;
 use crate::config::Config;
 use crate::error::{ModelError, Result};
+use crate::outline::WeightOutline;
+use crate::quantized::config::describe;
 use crate::storage::{PARING, WEIGHTS, parts};
 
 /// See [`Checkpoint::digest`].
 pub(super) fn digest(model: &Checkpoint) -> Result<String> {
-    let config = model.config.as_ref().map(Config::identity).transpose()?.unwrap_or_default();
+    let mut config = model.config.as_ref().map(Config::identity).transpose()?.unwrap_or_default();
+    config.extend(describe(&model.outline().weights).map(|schemes| ("quantization_config".to_owned(), schemes)));
     let mut hasher = Hasher::new();
     for text in [serde_json::Value::Object(config).to_string().into_bytes(), Paring::of(model).text()?] {
         hasher.update(&(text.len() as u64).to_le_bytes());
@@ -44,6 +47,9 @@ fn content(name: &str, weight: &Entry) -> Result<blake3::Hash> {
     let unwritable = |source| ModelError::Io { action: "digest", path: PARING.into(), source };
     let outline = weight.outline();
     let mut hasher = Hasher::new();
+    if let WeightOutline::Quantized { activation: Some(input), .. } = &outline {
+        hasher.update(format!("{:?} {}", input.range, input.bits).as_bytes());
+    }
     for stored in parts(name, &outline) {
         let form = format!("{} {} {:?} {}", stored.name, stored.dtype, stored.shape, weight.is_masked());
         hasher.write_all(form.as_bytes()).map_err(unwritable)?;

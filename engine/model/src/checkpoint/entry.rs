@@ -10,7 +10,7 @@ use super::Weight;
 use crate::error::{ModelError, Result};
 use crate::outline::WeightOutline;
 use crate::quantized::packing::{pack, transposed, unpack, words};
-use crate::quantized::{ActivationScheme, QuantizedWeight, WeightScheme};
+use crate::quantized::{ActivationScheme, FixedInput, InputForm, InputRange, QuantizedWeight, WeightScheme};
 use crate::storage::{FileTensor, Part, Stored, parts};
 
 /// One weight.
@@ -73,7 +73,13 @@ impl FileWeight {
         }
     }
 
-    fn read(&self, name: &str, shape: &[usize], scheme: WeightScheme, activation: bool) -> Result<QuantizedWeight> {
+    fn read(
+        &self,
+        name: &str,
+        shape: &[usize],
+        scheme: WeightScheme,
+        activation: Option<InputForm>,
+    ) -> Result<QuantizedWeight> {
         let inputs: usize = shape.iter().skip(1).product();
         let values = match self.parts.get(&Part::Packed) {
             Some(packed) => unpack(&integers(&packed.bytes()?), inputs, scheme.bits),
@@ -86,7 +92,7 @@ impl FileWeight {
             values,
             scales,
             zero_points: self.zero_points(shape, scheme)?,
-            activation: activation.then(|| self.activation(name)).transpose()?,
+            activation: activation.map(|form| self.activation(name, form)).transpose()?,
         };
         weight.check().map_err(|reason| self.malformed(name, &reason))?;
         Ok(weight)
@@ -103,13 +109,18 @@ impl FileWeight {
         Ok(transposed(&unpack(&columns, outputs, scheme.bits), outputs))
     }
 
-    fn activation(&self, name: &str) -> Result<ActivationScheme> {
-        let scale = floats(&self.part(name, Part::InputScale)?.bytes()?).first().copied().unwrap_or(0.0);
-        let zero_point = self.part(name, Part::InputZeroPoint)?.bytes()?.first().copied().unwrap_or(0);
-        if !(scale.is_finite() && scale > 0.0) {
-            return Err(self.malformed(name, &format!("the scale of its input is `{scale}`")));
+    fn activation(&self, name: &str, form: InputForm) -> Result<ActivationScheme> {
+        let bits = form.bits;
+        if form.range == InputRange::ByRow {
+            return Ok(ActivationScheme::ByRow { bits });
         }
-        Ok(ActivationScheme { scale, zero_point: zero_point ^ 0x80 })
+        let scale = floats(&self.part(name, Part::InputScale)?.bytes()?).first().copied().unwrap_or(0.0);
+        let zero_point = match *self.part(name, Part::InputZeroPoint)?.bytes()? {
+            [one] => i16::from(one as i8),
+            [low, high] => i16::from_le_bytes([low, high]),
+            _ => 0,
+        };
+        Ok(ActivationScheme::Fixed(FixedInput::from_signed(bits, scale, zero_point)))
     }
 
     fn part(&self, name: &str, part: Part) -> Result<&FileTensor> {
@@ -135,7 +146,7 @@ impl Entry {
             Entry::Memory(Weight::Quantized(weight)) => WeightOutline::Quantized {
                 shape: weight.shape.clone(),
                 scheme: weight.scheme,
-                activation: weight.activation.is_some(),
+                activation: weight.activation.map(ActivationScheme::form),
             },
         }
     }
@@ -226,9 +237,21 @@ fn part_bytes(weight: &QuantizedWeight, stored: &Stored) -> Vec<u8> {
             little_endian(&transposed(&packed, words(outputs, bits)), i32::to_le_bytes)
         }
         Part::Shape => weight.shape.iter().flat_map(|&length| (length as i64).to_le_bytes()).collect(),
-        Part::InputScale => weight.activation.map(|input| input.scale.to_le_bytes().to_vec()).unwrap_or_default(),
-        Part::InputZeroPoint => weight.activation.map(|input| vec![input.zero_point ^ 0x80]).unwrap_or_default(),
+        Part::InputScale => fixed(weight).map(|input| input.scale.to_le_bytes().to_vec()).unwrap_or_default(),
+        Part::InputZeroPoint => {
+            let mut bytes =
+                fixed(weight).map(|input| input.signed_zero_point().to_le_bytes().to_vec()).unwrap_or_default();
+            bytes.truncate(stored.dtype.bitsize() / 8);
+            bytes
+        }
         Part::Dense | Part::Input => Vec::new(),
+    }
+}
+
+fn fixed(weight: &QuantizedWeight) -> Option<FixedInput> {
+    match weight.activation {
+        Some(ActivationScheme::Fixed(fixed)) => Some(fixed),
+        Some(ActivationScheme::ByRow { .. }) | None => None,
     }
 }
 

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{Granularity, WeightScheme};
+use super::{Granularity, InputForm, InputRange, WeightScheme};
 use crate::outline::WeightOutline;
 
-/// How a layer is quantized: its weight, and whether its input is too.
-pub(crate) type LayerScheme = (WeightScheme, bool);
+/// How a layer is quantized: its weight, and its input where it is quantized too.
+pub(crate) type LayerScheme = (WeightScheme, Option<InputForm>);
 
 /// The layers that a `quantization_config` speaks of.
 #[derive(Debug, Default, PartialEq)]
@@ -18,8 +18,8 @@ pub(crate) struct Quantization {
 }
 
 impl Quantization {
-    /// Reads the groups that Paring can run: integers of 2 to 8 bits, with an unquantized input or one of 8 bits with
-    /// fixed scale. Others are left out.
+    /// Reads the groups that Paring can run: integers of 2 to 8 bits, with an unquantized input or one of 2 to 12 bits,
+    /// asymmetric with one fixed scale or symmetric with a scale for each row. Others are left out.
     pub(crate) fn parse(config: &Value) -> Self {
         let mut found = Self::default();
         if config.get("quant_method").and_then(Value::as_str) != Some("compressed-tensors") {
@@ -76,7 +76,7 @@ pub(crate) fn describe(weights: &BTreeMap<String, WeightOutline>) -> Option<Valu
 
 /// Whether the weight is kept as plain 8-bit integers, not packed into words: where its layer computes in integers.
 pub(crate) fn is_plain((scheme, activation): LayerScheme) -> bool {
-    activation && scheme.bits == 8
+    activation.is_some() && scheme.bits == 8
 }
 
 /// The name of the layer that a weight belongs to.
@@ -95,7 +95,6 @@ fn describe_group(layer: LayerScheme, names: &[&str]) -> Value {
         Granularity::Channel => ("channel", None),
         Granularity::Group(size) => ("group", Some(size)),
     };
-    let inputs = json!({"num_bits": 8, "type": "int", "symmetric": false, "strategy": "tensor", "dynamic": false});
     json!({
         "targets": names,
         "weights": {
@@ -106,23 +105,25 @@ fn describe_group(layer: LayerScheme, names: &[&str]) -> Value {
             "group_size": group_size,
             "dynamic": false,
         },
-        "input_activations": activation.then_some(inputs),
+        "input_activations": activation.map(describe_input),
         "output_activations": null,
         "format": format_of(layer),
     })
 }
 
+/// What compressed-tensors computes for such an input: the bits are those that Paring computes with.
+fn describe_input(input: InputForm) -> Value {
+    let (by_row, strategy) = match input.range {
+        InputRange::Fixed => (false, "tensor"),
+        InputRange::ByRow => (true, "token"),
+    };
+    json!({"num_bits": input.bits, "type": "int", "symmetric": by_row, "strategy": strategy, "dynamic": by_row})
+}
+
 fn layer_scheme(group: &Value) -> Option<LayerScheme> {
     let activation = match group.get("input_activations") {
-        None | Some(Value::Null) => false,
-        Some(inputs) => {
-            let fixed = integers(inputs)? == 8 && inputs.get("strategy").and_then(Value::as_str) == Some("tensor");
-            let symmetric = inputs.get("symmetric").and_then(Value::as_bool).unwrap_or(true);
-            if !fixed || symmetric {
-                return None;
-            }
-            true
-        }
+        None | Some(Value::Null) => None,
+        Some(inputs) => Some(input_form(inputs)?),
     };
     let weights = group.get("weights")?;
     let granularity = match weights.get("strategy").and_then(Value::as_str)? {
@@ -132,15 +133,31 @@ fn layer_scheme(group: &Value) -> Option<LayerScheme> {
         _ => return None,
     };
     let symmetric = weights.get("symmetric").and_then(Value::as_bool).unwrap_or(true);
-    Some((WeightScheme { bits: integers(weights)?, symmetric, granularity }, activation))
+    let (bits, dynamic) = integers(weights)?;
+    ((2..=8).contains(&bits) && !dynamic).then_some((WeightScheme { bits, symmetric, granularity }, activation))
 }
 
-/// The bits of fixed integers, 2 to 8; `None` for floats and for scales found anew for each input.
-fn integers(arguments: &Value) -> Option<u8> {
-    let fixed = !arguments.get("dynamic").is_some_and(|dynamic| *dynamic != Value::Bool(false));
+fn input_form(inputs: &Value) -> Option<InputForm> {
+    let strategy = inputs.get("strategy").and_then(Value::as_str);
+    let symmetric = inputs.get("symmetric").and_then(Value::as_bool).unwrap_or(true);
+    let (bits, dynamic) = integers(inputs)?;
+    let range = match (strategy, symmetric, dynamic) {
+        (Some("tensor"), false, false) => InputRange::Fixed,
+        (Some("token"), true, true) => InputRange::ByRow,
+        _ => return None,
+    };
+    Some(InputForm { bits, range }).filter(|form| form.check().is_ok())
+}
+
+/// The bits of integers, and whether their scales are found anew for each input; `None` for floats.
+fn integers(arguments: &Value) -> Option<(u8, bool)> {
+    let dynamic = match arguments.get("dynamic") {
+        None => false,
+        Some(dynamic) => dynamic.as_bool()?,
+    };
     let integer = arguments.get("type").and_then(Value::as_str).unwrap_or("int") == "int";
     let bits = arguments.get("num_bits").and_then(Value::as_u64).unwrap_or(8);
-    u8::try_from(bits).ok().filter(|bits| fixed && integer && (2..=8).contains(bits))
+    u8::try_from(bits).ok().filter(|_| integer).map(|bits| (bits, dynamic))
 }
 
 #[cfg(test)]
@@ -149,7 +166,7 @@ mod tests {
 
     use super::{Quantization, describe};
     use crate::outline::WeightOutline;
-    use crate::quantized::{Granularity, WeightScheme};
+    use crate::quantized::{Granularity, InputForm, WeightScheme};
 
     fn scheme(bits: u8, symmetric: bool, granularity: Granularity) -> WeightScheme {
         WeightScheme { bits, symmetric, granularity }
@@ -158,10 +175,12 @@ mod tests {
     #[test]
     fn reads_what_it_describes() {
         let layers = [
-            ("layers.0.weight", (scheme(8, true, Granularity::Channel), true)),
-            ("layers.1.weight", (scheme(4, false, Granularity::Group(32)), false)),
-            ("layers.2.weight", (scheme(8, true, Granularity::Channel), true)),
-            ("table", (scheme(3, true, Granularity::Tensor), false)),
+            ("layers.0.weight", (scheme(8, true, Granularity::Channel), Some(InputForm::fixed(8)))),
+            ("layers.1.weight", (scheme(4, false, Granularity::Group(32)), None)),
+            ("layers.2.weight", (scheme(8, true, Granularity::Channel), Some(InputForm::fixed(8)))),
+            ("layers.3.weight", (scheme(8, true, Granularity::Channel), Some(InputForm::by_row(12)))),
+            ("layers.4.weight", (scheme(4, true, Granularity::Channel), Some(InputForm::fixed(4)))),
+            ("table", (scheme(3, true, Granularity::Tensor), None)),
         ];
         let outline = |(name, (scheme, activation)): (&str, _)| {
             (name.to_owned(), WeightOutline::Quantized { shape: vec![2, 32], scheme, activation })
@@ -191,8 +210,17 @@ mod tests {
         };
         let w4a16 = group(json!({"num_bits": 4, "type": "int", "symmetric": true, "strategy": "group",
             "group_size": 128, "dynamic": false, "actorder": null}));
-        let expected = (scheme(4, true, Granularity::Group(128)), false);
+        let expected = (scheme(4, true, Granularity::Group(128)), None);
         assert_eq!(Quantization::parse(&w4a16).of("model.layers.0.q_proj.weight"), Some(expected));
+        // W8A8 with scales of inputs found token by token, as llm-compressor writes it.
+        let mut w8a8 = group(json!({"num_bits": 8, "type": "int", "symmetric": true, "strategy": "channel",
+            "dynamic": false}));
+        w8a8["config_groups"]["group_0"]["input_activations"] =
+            json!({"num_bits": 8, "type": "int", "symmetric": true, "strategy": "token", "dynamic": true});
+        let expected = (scheme(8, true, Granularity::Channel), Some(InputForm::by_row(8)));
+        assert_eq!(Quantization::parse(&w8a8).of("model.layers.0.q_proj.weight"), Some(expected));
+        w8a8["config_groups"]["group_0"]["input_activations"]["num_bits"] = json!(16);
+        assert_eq!(Quantization::parse(&w8a8), Quantization::default());
         let fp8 = group(json!({"num_bits": 8, "type": "float", "strategy": "channel"}));
         assert_eq!(Quantization::parse(&fp8), Quantization::default());
         assert_eq!(Quantization::parse(&json!({"quant_method": "gptq", "bits": 4})), Quantization::default());

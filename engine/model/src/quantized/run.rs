@@ -1,17 +1,18 @@
-//! How a quantized layer computes. Where its input is quantized too (W8A8) it multiplies integers; else weights become
-//! floats a block of output channels at a time, never all at once.
+//! How a quantized layer computes. Where its input is quantized too it multiplies integers; else weights become floats a
+//! block of output channels at a time, never all at once.
 
 use std::ops::Range;
 
-use candle_core::{DType, Device, Tensor};
-use rayon::iter::ParallelIterator;
+use candle_core::{Device, Tensor};
+use rayon::iter::{IndexedParallelIterator, ParallelIterator};
 use rayon::slice::ParallelSlice;
 
+use super::QuantizedWeight;
+use super::activation::Integers;
 use super::window::Window;
-use super::{ActivationScheme, QuantizedWeight};
 use crate::convolution::convolve;
 use crate::error::{ModelError, Result};
-use crate::int8::{LONGEST, multiply};
+use crate::int8::multiply;
 use crate::network::Mode;
 
 /// How many weights are floats at one time.
@@ -29,7 +30,7 @@ impl QuantizedWeight {
             return self.in_blocks(x, &|weight| Ok(x.matmul(&weight.flatten_from(1)?.t()?)?));
         };
         check_mode(name, mode)?;
-        let outputs = self.in_integers(activation, &activation.quantize(name, x)?);
+        let outputs = self.in_integers(&activation.quantize(name, x)?, activation.largest());
         Ok(Tensor::from_vec(outputs, (rows, self.outputs()), &Device::Cpu)?
             .to_device(x.device())?
             .to_dtype(x.dtype())?)
@@ -47,12 +48,13 @@ impl QuantizedWeight {
         };
         check_mode(name, mode)?;
         let images = activation.quantize(name, x)?;
-        let image = |image: &[i16]| {
-            let positions = self.in_integers(activation, &window.unfold(image));
-            transposed(&positions, self.outputs())
-        };
-        let outputs: Vec<Vec<f32>> = images.par_chunks(window.image().max(1)).map(image).collect();
         let [height, width] = window.positions();
+        let image = |(image, &scale): (&[i16], &f32)| {
+            let rows = Integers { numbers: window.unfold(image), scales: vec![scale; height * width] };
+            transposed(&self.in_integers(&rows, activation.largest()), self.outputs())
+        };
+        let size = window.image().max(1);
+        let outputs: Vec<Vec<f32>> = images.numbers.par_chunks(size).zip(&images.scales).map(image).collect();
         let shape = (x.dim(0)?, self.outputs(), height, width);
         Ok(Tensor::from_vec(outputs.concat(), shape, &Device::Cpu)?.to_device(x.device())?.to_dtype(x.dtype())?)
     }
@@ -72,35 +74,37 @@ impl QuantizedWeight {
         Ok(Tensor::cat(&blocks, 1)?)
     }
 
-    /// Rows of integers, less their zero point, to rows of outputs. Each sum of up to [`LONGEST`] inputs that share a
-    /// scale is exact; only scaling and adding such sums rounds.
-    fn in_integers(&self, activation: ActivationScheme, x: &[i16]) -> Vec<f32> {
+    /// Rows of integers of up to a magnitude to rows of outputs. Each sum of inputs in a span is exact; only scaling and
+    /// adding such sums rounds.
+    fn in_integers(&self, rows: &Integers, largest: usize) -> Vec<f32> {
         let (inputs, outputs) = (self.inputs(), self.outputs());
-        let rows = x.len() / inputs.max(1);
-        let mut y = vec![0.0; rows * outputs];
-        for (group, span) in self.spans() {
+        let x = &rows.numbers;
+        let mut y = vec![0.0; rows.scales.len() * outputs];
+        for (group, span) in self.spans(largest) {
             let sums = multiply(x, &self.values, inputs, span.clone());
             let scales: Vec<(f32, i32)> = (0..outputs)
                 .map(|output| self.parameters(output, group))
-                .map(|(scale, zero_point)| (scale * activation.scale, i32::from(zero_point)))
+                .map(|(scale, zero_point)| (scale, i32::from(zero_point)))
                 .collect();
-            let rows = x.chunks_exact(inputs.max(1)).zip(sums.chunks_exact(outputs.max(1)));
-            for (y, (x, sums)) in y.chunks_exact_mut(outputs.max(1)).zip(rows) {
+            let rows = x.chunks_exact(inputs.max(1)).zip(&rows.scales).zip(sums.chunks_exact(outputs.max(1)));
+            for (y, ((x, row), sums)) in y.chunks_exact_mut(outputs.max(1)).zip(rows) {
                 let total: i32 = x.get(span.clone()).unwrap_or_default().iter().map(|&x| i32::from(x)).sum();
                 for ((y, sum), (scale, zero_point)) in y.iter_mut().zip(sums).zip(&scales) {
-                    *y += sum.wrapping_sub(zero_point.wrapping_mul(total)) as f32 * scale;
+                    *y += sum.wrapping_sub(zero_point.wrapping_mul(total)) as f32 * (scale * row);
                 }
             }
         }
         y
     }
 
-    /// The inputs that share a scale, by group, in spans whose sums are exact.
-    fn spans(&self) -> impl Iterator<Item = (usize, Range<usize>)> {
+    /// The inputs that share a scale, by group, in spans whose sums are exact for inputs of up to a magnitude.
+    fn spans(&self, largest: usize) -> impl Iterator<Item = (usize, Range<usize>)> {
         let (inputs, size) = (self.inputs(), self.group());
+        let weight = if self.scheme.symmetric { 128 } else { 255 };
+        let longest = i32::MAX as usize / (largest.max(1) * weight);
         (0..inputs).step_by(size).enumerate().flat_map(move |(group, start)| {
             let end = inputs.min(start + size);
-            (start..end).step_by(LONGEST).map(move |from| (group, from..end.min(from + LONGEST)))
+            (start..end).step_by(longest).map(move |from| (group, from..end.min(from + longest)))
         })
     }
 
@@ -110,20 +114,6 @@ impl QuantizedWeight {
         }
         let name = format!("{name}.weight");
         Err(ModelError::Shape { name, found: self.shape.clone(), expected: vec![self.outputs(), inputs] })
-    }
-}
-
-impl ActivationScheme {
-    /// The integers of a layer's input, less their zero point: -255 to 255.
-    fn quantize(self, name: &str, x: &Tensor) -> Result<Vec<i16>> {
-        let zero_point = f32::from(self.zero_point);
-        let numbers = x.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
-        if numbers.iter().any(|number| number.is_nan()) {
-            return Err(ModelError::Input(format!("the input of `{name}` holds numbers that are not numbers (NaN)")));
-        }
-        let integer =
-            |number: f32| ((number / self.scale).round_ties_even() + zero_point).clamp(0.0, 255.0) - zero_point;
-        Ok(numbers.into_iter().map(|number| integer(number) as i16).collect())
     }
 }
 
@@ -144,7 +134,7 @@ mod tests {
     use candle_core::{DType, Device, Tensor};
 
     use crate::network::Mode;
-    use crate::quantized::{ActivationScheme, Granularity, QuantizedWeight, WeightScheme};
+    use crate::quantized::{ActivationScheme, FixedInput, Granularity, QuantizedWeight, WeightScheme};
 
     /// Numbers in -1..1 that look random.
     fn numbers(shape: &[usize], seed: u32) -> Tensor {
@@ -169,7 +159,7 @@ mod tests {
     }
 
     /// What the integers of the input stand for.
-    fn fake(x: &Tensor, activation: ActivationScheme) -> Tensor {
+    fn fake(x: &Tensor, activation: FixedInput) -> Tensor {
         let zero_point = f64::from(activation.zero_point);
         let scale = f64::from(activation.scale);
         let integers = ((x.to_dtype(DType::F64).unwrap() / scale).unwrap().round().unwrap() + zero_point).unwrap();
@@ -183,7 +173,8 @@ mod tests {
         assert!(worst < tolerance, "{worst}");
     }
 
-    const ACTIVATION: ActivationScheme = ActivationScheme { scale: 0.007, zero_point: 131 };
+    const INPUT: FixedInput = FixedInput { bits: 8, scale: 0.007, zero_point: 131 };
+    const ACTIVATION: Option<ActivationScheme> = Some(ActivationScheme::Fixed(INPUT));
 
     /// Worked by hand: x = (1, -1), scale 0.5, zero point 10 -> integers 12 and 8, so 2 and -2; weights 3 and 5 of scale
     /// 2 with zero point 1 -> 2 and 4. Sum 2*2 - 2*4 = -4, times 0.5 * 2 = -4.
@@ -196,7 +187,7 @@ mod tests {
             values: vec![3, 5],
             scales: vec![2.0],
             zero_points: vec![1],
-            activation: Some(ActivationScheme { scale: 0.5, zero_point: 10 }),
+            activation: Some(ActivationScheme::Fixed(FixedInput { bits: 8, scale: 0.5, zero_point: 10 })),
         };
         let x = Tensor::new(&[[1.0_f32, -1.0]], &Device::Cpu).unwrap();
         let y: Vec<Vec<f32>> = layer.linear("head", &x, Mode::Inference).unwrap().to_vec2().unwrap();
@@ -207,16 +198,16 @@ mod tests {
     fn integers_agree_with_the_floats_they_stand_for() {
         for scheme in schemes() {
             let x = numbers(&[19, 36], 5);
-            let layer = QuantizedWeight { activation: Some(ACTIVATION), ..weight(&[10, 36], scheme) };
+            let layer = QuantizedWeight { activation: ACTIVATION, ..weight(&[10, 36], scheme) };
             let floats = layer.dequantize().unwrap().to_dtype(DType::F64).unwrap();
-            let expected = fake(&x, ACTIVATION).matmul(&floats.t().unwrap()).unwrap();
+            let expected = fake(&x, INPUT).matmul(&floats.t().unwrap()).unwrap();
             close(&layer.linear("head", &x, Mode::Inference).unwrap(), &expected, 1e-4);
 
             let x = numbers(&[3, 4, 5, 6], 6);
-            let layer = QuantizedWeight { activation: Some(ACTIVATION), ..weight(&[7, 4, 3, 3], scheme) };
+            let layer = QuantizedWeight { activation: ACTIVATION, ..weight(&[7, 4, 3, 3], scheme) };
             let floats = layer.dequantize().unwrap().to_dtype(DType::F64).unwrap();
             for (stride, padding) in [(1, 1), (2, 1), (2, 0)] {
-                let expected = fake(&x, ACTIVATION).conv2d(&floats, padding, stride, 1, 1).unwrap();
+                let expected = fake(&x, INPUT).conv2d(&floats, padding, stride, 1, 1).unwrap();
                 close(&layer.conv("conv", &x, stride, padding, Mode::Inference).unwrap(), &expected, 1e-4);
             }
         }
@@ -248,7 +239,7 @@ mod tests {
             values: vec![-128; 20 * inputs],
             scales: vec![1.0],
             zero_points: vec![],
-            activation: Some(ActivationScheme { scale: 1.0, zero_point: 0 }),
+            activation: Some(ActivationScheme::Fixed(FixedInput { bits: 8, scale: 1.0, zero_point: 0 })),
         };
         let x = Tensor::full(255.0_f32, (1, inputs), &Device::Cpu).unwrap();
         let expected = Tensor::full(-255.0 * 128.0 * inputs as f32, (1, 20), &Device::Cpu).unwrap();
@@ -260,7 +251,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_refused() {
         let scheme = WeightScheme { bits: 8, symmetric: true, granularity: Granularity::Tensor };
-        let layer = QuantizedWeight { activation: Some(ACTIVATION), ..weight(&[2, 3], scheme) };
+        let layer = QuantizedWeight { activation: ACTIVATION, ..weight(&[2, 3], scheme) };
         let message = |x: &[f32], mode| {
             let x = Tensor::from_slice(x, (1, x.len()), &Device::Cpu).unwrap();
             layer.linear("head", &x, mode).unwrap_err().to_string()

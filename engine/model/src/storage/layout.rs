@@ -7,7 +7,7 @@ use super::header::dtype_of;
 use crate::outline::{Outline, WeightOutline};
 use crate::quantized::config::{is_plain, layer_name};
 use crate::quantized::packing::words;
-use crate::quantized::{Granularity, WeightScheme};
+use crate::quantized::{Granularity, InputForm, InputRange, WeightScheme};
 
 /// What a stored tensor is to the weight it belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -110,7 +110,7 @@ pub(crate) fn weight_of_packed(name: &str) -> Option<&str> {
     name.strip_suffix("_packed")
 }
 
-fn quantized(name: &str, shape: &[usize], scheme: WeightScheme, activation: bool) -> Vec<Stored> {
+fn quantized(name: &str, shape: &[usize], scheme: WeightScheme, activation: Option<InputForm>) -> Vec<Stored> {
     let part = |suffix: &str, dtype, shape, part| stored(name, format!("{name}{suffix}"), dtype, shape, part);
     let outputs = shape.first().copied().unwrap_or(0);
     let inputs = shape.iter().skip(1).fold(1_usize, |product, &length| product.saturating_mul(length));
@@ -132,10 +132,11 @@ fn quantized(name: &str, shape: &[usize], scheme: WeightScheme, activation: bool
         });
     }
     parts.push(part("_scale", Dtype::F32, scales, Part::Scale));
-    if activation {
+    if let Some(InputForm { bits, range: InputRange::Fixed }) = activation {
         let layer = layer_name(name);
+        let zero_point = if bits > 8 { Dtype::I16 } else { Dtype::I8 };
         parts.push(stored(name, format!("{layer}.input_scale"), Dtype::F32, vec![1], Part::InputScale));
-        parts.push(stored(name, format!("{layer}.input_zero_point"), Dtype::I8, vec![1], Part::InputZeroPoint));
+        parts.push(stored(name, format!("{layer}.input_zero_point"), zero_point, vec![1], Part::InputZeroPoint));
     }
     parts
 }
@@ -195,7 +196,7 @@ mod tests {
     #[test]
     fn quantized_weights_have_the_parts_of_compressed_tensors() {
         let scheme = WeightScheme { bits: 3, symmetric: false, granularity: Granularity::Group(4) };
-        let weight = WeightOutline::Quantized { shape: vec![3, 8], scheme, activation: false };
+        let weight = WeightOutline::Quantized { shape: vec![3, 8], scheme, activation: None };
         let layout = layout(&outline(&[("head.weight", weight)]));
         let found: Vec<(&str, String, &[usize])> =
             layout.iter().map(|part| (part.name.as_str(), part.dtype.to_string(), part.shape.as_slice())).collect();

@@ -129,7 +129,7 @@ fn the_plan_says_that_weights_and_inputs_are_integers() {
     assert_eq!(effect.touches, ["layers.0", "layers.1", "head"]);
     assert_eq!(effect.notes, ["ranges of layer inputs come from 20 rows"]);
     let head = &effect.outline.weights["head.weight"];
-    assert!(matches!(head, WeightOutline::Quantized { activation: true, .. }), "{head:?}");
+    assert!(matches!(head, WeightOutline::Quantized { activation: Some(_), .. }), "{head:?}");
 }
 
 #[rstest]
