@@ -7,6 +7,7 @@ mod ranges;
 mod rounding;
 mod scales;
 
+pub mod qat;
 pub mod rtn;
 pub mod static_int8;
 
@@ -14,5 +15,5 @@ use crate::builtin::pass;
 use crate::pass::Pass;
 
 pub(crate) fn passes() -> Vec<Box<dyn Pass>> {
-    vec![pass::<rtn::Rtn>(), pass::<static_int8::StaticInt8>()]
+    vec![pass::<qat::Qat>(), pass::<rtn::Rtn>(), pass::<static_int8::StaticInt8>()]
 }
