@@ -17,6 +17,7 @@ pub mod awq;
 pub mod dynamic_int8;
 pub mod gguf;
 pub mod gptq;
+pub mod qat;
 pub mod rtn;
 pub mod smoothquant;
 pub mod static_int8;
@@ -33,5 +34,6 @@ pub(crate) fn passes() -> Vec<Box<dyn Pass>> {
         pass::<dynamic_int8::DynamicInt8>(),
         pass::<static_int8::StaticInt8>(),
         pass::<smoothquant::SmoothQuant>(),
+        pass::<qat::Qat>(),
     ]
 }

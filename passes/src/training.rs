@@ -2,9 +2,9 @@
 
 use paring_data::Part;
 use paring_model::config::Spec;
-use paring_model::{Checkpoint, Inputs, Outline, Outputs, families};
+use paring_model::{Checkpoint, Inputs, Outline, Outputs, Task, WeightOutline, families};
 use paring_train::Stream;
-use paring_train::fit::{self, FitReport, FitSettings};
+use paring_train::fit::{self, ClassWeights, FitReport, FitSettings};
 use rand::RngExt as _;
 use serde_json::json;
 
@@ -27,9 +27,30 @@ pub(crate) fn problems(settings: &FitSettings, cx: &PlanCx<'_>) -> Vec<Problem> 
     problems
 }
 
+/// What the task does not allow.
+pub(crate) fn task_problem(settings: &FitSettings, outline: &Outline) -> Option<Problem> {
+    let task = outline.outputs.as_ref().map(Outputs::task);
+    let weighted = settings.class_weights != ClassWeights::Uniform;
+    match task {
+        Some(Task::Embed) => {
+            let message = "an embedding has no answers to learn from";
+            Some(Problem::new("", message).help("give the recipe a task with answers, such as `task: classify`"))
+        }
+        Some(Task::Generate | Task::Regress) if weighted => {
+            Some(Problem::new("/class_weights", "weights classes, but the task has none"))
+        }
+        _ => None,
+    }
+}
+
 /// Globs of the settings that match none of the weights that will be trained.
 pub(crate) fn glob_problems(settings: &FitSettings, outline: &Outline) -> Vec<Problem> {
-    let names: Vec<&str> = outline.weights.keys().map(String::as_str).collect();
+    glob_problems_with(settings, outline, &[])
+}
+
+/// The same where training has other variables besides the weights: steps that are learned.
+pub(crate) fn glob_problems_with(settings: &FitSettings, outline: &Outline, others: &[String]) -> Vec<Problem> {
+    let names: Vec<&str> = outline.weights.keys().chain(others).map(String::as_str).collect();
     let problems = fit::problems(settings, &names).into_iter();
     let known = || format!("the weights are {}", some_of(&names));
     problems.map(|(place, message)| Problem::new(&place, message).help(known())).collect()

@@ -3,10 +3,10 @@
 //! candle's own gradient assumes as many unread rows as columns where a stride leaves some, and goes through a
 //! transposed convolution that is about ten times slower than the convolution used here.
 
-use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CudaStorage, CustomOp2, Layout, MetalStorage, Shape, Storage, Tensor};
+use candle_core::Tensor;
 
 use crate::error::Result;
+use crate::gradient::{Backward, with_gradient};
 use crate::network::Mode;
 
 /// x [rows, in, height, width] and weight [out, in, kernel, kernel] -> [rows, out, height', width'].
@@ -18,67 +18,22 @@ pub(crate) fn convolve(x: &Tensor, weight: &Tensor, stride: usize, padding: usiz
         return Ok(x.conv2d(weight, padding, stride, 1, 1)?);
     }
     let value = x.detach().conv2d(&weight.detach(), padding, stride, 1, 1)?.contiguous()?;
-    Ok(x.apply_op2(weight, Convolution { stride, padding, value })?)
+    with_gradient(x, weight, &value, Convolution { stride, padding })
 }
 
-/// A convolution whose value is known; it adds the gradients.
+/// The gradients of a convolution.
 struct Convolution {
     stride: usize,
     padding: usize,
-    value: Tensor,
 }
 
-/// Gives the known value's storage of one kind of device.
-macro_rules! value_on {
-    ($self:ident, $device:ident) => {{
-        let (storage, layout) = $self.value.storage_and_layout();
-        match &*storage {
-            Storage::$device(storage) => Ok((storage.try_clone(layout)?, layout.shape().clone())),
-            _ => candle_core::bail!("a convolution and its weight are on two devices"),
-        }
-    }};
-}
+impl Backward for Convolution {
+    const NAME: &'static str = "convolution";
 
-impl CustomOp2 for Convolution {
-    fn name(&self) -> &'static str {
-        "convolution"
-    }
-
-    fn cpu_fwd(
-        &self,
-        _: &CpuStorage,
-        _: &Layout,
-        _: &CpuStorage,
-        _: &Layout,
-    ) -> candle_core::Result<(CpuStorage, Shape)> {
-        value_on!(self, Cpu)
-    }
-
-    fn cuda_fwd(
-        &self,
-        _: &CudaStorage,
-        _: &Layout,
-        _: &CudaStorage,
-        _: &Layout,
-    ) -> candle_core::Result<(CudaStorage, Shape)> {
-        value_on!(self, Cuda)
-    }
-
-    fn metal_fwd(
-        &self,
-        _: &MetalStorage,
-        _: &Layout,
-        _: &MetalStorage,
-        _: &Layout,
-    ) -> candle_core::Result<(MetalStorage, Shape)> {
-        value_on!(self, Metal)
-    }
-
-    fn bwd(
+    fn backward(
         &self,
         x: &Tensor,
         weight: &Tensor,
-        _: &Tensor,
         gradient: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
         let of_x = x.track_op().then(|| self.gradient_of_x(x, weight, gradient)).transpose()?;

@@ -42,6 +42,7 @@ mod fused;
 pub mod generation;
 pub mod ggml;
 mod gguf;
+pub mod gradient;
 pub mod inputs;
 pub mod int8;
 pub mod network;

@@ -4,6 +4,7 @@
 mod embedding;
 mod late;
 
+use std::fmt::Debug;
 use std::sync::Arc;
 
 use candle_core::Tensor;
@@ -11,7 +12,7 @@ use candle_core::Tensor;
 use crate::convolution::convolve;
 use crate::error::Result;
 use crate::ggml::BlockMatrix;
-use crate::network::Forward;
+use crate::network::{Forward, Mode};
 use crate::quantized::{IntegerWeight, QuantizedWeight, SharedInput};
 
 pub use embedding::TapEmbedding;
@@ -29,6 +30,8 @@ pub enum TapWeight {
         /// Ones and zeros of the same shape and type.
         mask: Tensor,
     },
+    /// Computed anew for each forward pass, with gradients; the input of the layer too.
+    Provided(Arc<dyn WeightProvider>),
     /// Packed integers that become floats as they are needed.
     Quantized(Arc<QuantizedWeight>),
     /// Runs in ggml's arithmetic; where gradients are wanted, as plain numbers that get none.
@@ -50,6 +53,23 @@ impl TapWeight {
             weight => Ok(weight.clone()),
         }
     }
+}
+
+/// Computes the weight of a site in the graph, and what the site multiplies with it: a weight and an input that are
+/// rounded as they will be once the model is quantized.
+pub trait WeightProvider: Debug + Send + Sync {
+    /// The weight, of the site's shape.
+    ///
+    /// # Errors
+    /// When it cannot be computed.
+    fn weight(&self) -> Result<Tensor>;
+
+    /// The input as the site multiplies it: `x` is [rows, in] for a linear, [rows, channels, height, width] for a
+    /// convolution. A lookup table has none.
+    ///
+    /// # Errors
+    /// When it cannot be computed.
+    fn input(&self, x: &Tensor, mode: Mode) -> Result<Tensor>;
 }
 
 /// Where a network gets its weights: a checkpoint for inference, trainable variables for training.
@@ -149,6 +169,7 @@ impl TapLinear {
             TapWeight::Blocks(weight) => weight.linear(&self.name, x, cx.mode)?,
             TapWeight::Quantized(weight) => weight.linear(&self.name, x)?,
             TapWeight::Integers(weight) => return weight.linear(&self.name, x, self.bias.as_ref(), shared, cx.mode),
+            TapWeight::Provided(provider) => provider.input(x, cx.mode)?.matmul(&provider.weight()?.t()?)?,
         };
         Ok(match &self.bias {
             Some(bias) => y.broadcast_add(bias)?,
@@ -166,13 +187,14 @@ impl TapConv {
         if let Some(observer) = cx.observer.as_mut() {
             observer.see(&self.name, x)?;
         }
-        let convolve = |weight: &Tensor| convolve(x, weight, self.stride, self.padding, cx.mode);
+        let convolve = |x: &Tensor, weight: &Tensor| convolve(x, weight, self.stride, self.padding, cx.mode);
         let y = match &self.weight.now()? {
-            TapWeight::Dense(tensor) => convolve(tensor)?,
-            TapWeight::Masked { tensor, mask } => convolve(&tensor.mul(mask)?)?,
+            TapWeight::Dense(tensor) => convolve(x, tensor)?,
+            TapWeight::Masked { tensor, mask } => convolve(x, &tensor.mul(mask)?)?,
+            TapWeight::Provided(provider) => convolve(&provider.input(x, cx.mode)?, &provider.weight()?)?,
             TapWeight::Quantized(weight) => weight.conv(&self.name, x, self.stride, self.padding, cx.mode)?,
             TapWeight::Late(_) => return Err(late::nested(&self.name)),
-            TapWeight::Blocks(weight) => convolve(&weight.like(x)?)?,
+            TapWeight::Blocks(weight) => convolve(x, &weight.like(x)?)?,
             TapWeight::Integers(weight) => weight.conv(&self.name, x, self.stride, self.padding, cx.mode)?,
         };
         Ok(match &self.bias {

@@ -1,5 +1,7 @@
 //! The training loop: its settings, what it tells while it runs, and what it did.
 
+use std::collections::BTreeMap;
+
 use indexmap::IndexMap;
 use paring_data::Examples;
 use paring_model::Checkpoint;
@@ -7,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
+use crate::fake::{self, FakeQuantization, Method};
 use crate::optimizer::OptimizerSpec;
 use crate::rng::Stream;
 use crate::schedule::Schedule;
@@ -112,6 +115,17 @@ pub struct Teacher {
     pub alpha: f64,
 }
 
+/// What a run learns from.
+#[derive(Clone, Copy)]
+pub struct Lesson<'a> {
+    /// The training rows.
+    pub train: &'a Examples,
+    /// Rows that early stopping is judged by.
+    pub validate: Option<&'a Examples>,
+    /// A teacher.
+    pub teacher: Option<&'a Teacher>,
+}
+
 /// What the loop tells while it runs, and what can stop it.
 pub trait Watch {
     /// After each batch. `done` of `total` batches over the whole run; the present loss.
@@ -152,7 +166,32 @@ pub fn fit(
     stream: &Stream,
     watch: &mut dyn Watch,
 ) -> Result<FitReport> {
-    run::fit(model, run::Rows { train, validate, teacher }, settings, stream, watch)
+    let lesson = Lesson { train, validate, teacher };
+    run::fit(model, lesson, &BTreeMap::new(), settings, stream, watch)
+}
+
+/// As [`fit`], while the weights of some sites, by name, are rounded in every forward pass, and their inputs too. At the
+/// end these weights are integers, and the model computes what it computed in training, to the rounding of floats.
+/// Learned steps are trained as the other weights are; `freeze` and `learning_rates` know them by [`step_names`].
+///
+/// # Errors
+/// As [`fit`], and when a site saw only zeros.
+pub fn fit_rounded(
+    model: &mut Checkpoint,
+    lesson: Lesson<'_>,
+    sites: &BTreeMap<String, FakeQuantization>,
+    settings: &FitSettings,
+    stream: &Stream,
+    watch: &mut dyn Watch,
+) -> Result<FitReport> {
+    run::fit(model, lesson, sites, settings, stream, watch)
+}
+
+/// Names of the steps that are learned for a site: that of its weight and that of its input.
+pub fn step_names(site: &str, quantization: &FakeQuantization) -> Vec<String> {
+    let learned = quantization.method == Method::Lsq;
+    let input = quantization.input.map(|_| fake::input_step(site));
+    learned.then(|| fake::weight_step(site)).into_iter().chain(input.filter(|_| learned)).collect()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! and linear models for selection.
 
 pub mod error;
+pub mod fake;
 pub mod fit;
 pub mod linear;
 pub mod loss;

@@ -2,12 +2,14 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use candle_core::{DType, Tensor, Var};
 use paring_model::tap::{TapWeight, WeightSource};
 use paring_model::{Checkpoint, ModelError, Weight};
 
 use crate::error::{Result, TrainError};
+use crate::fake::{FakeQuantization, FakeSite};
 
 /// Variables by tensor name, with masks where zeros must stay. They are f32 whatever the checkpoint stores.
 pub struct Trainable {
@@ -15,6 +17,8 @@ pub struct Trainable {
     statistics: BTreeMap<String, Var>,
     masks: BTreeMap<String, Tensor>,
     frozen: BTreeSet<String>,
+    /// Sites whose weights, and inputs, are rounded; by the name of the weight.
+    fakes: BTreeMap<String, Arc<FakeSite>>,
     /// Variables that a network has asked for.
     used: RefCell<BTreeSet<String>>,
 }
@@ -38,6 +42,7 @@ impl Trainable {
             statistics: BTreeMap::new(),
             masks: BTreeMap::new(),
             frozen: model.names().into_iter().filter(|name| is_frozen(name)).collect(),
+            fakes: BTreeMap::new(),
             used: RefCell::default(),
         };
         for name in model.names() {
@@ -48,6 +53,24 @@ impl Trainable {
             }
         }
         Ok(this)
+    }
+
+    /// Rounds the weights and inputs of these sites, by name, in every forward pass. Steps that are learned are variables
+    /// too: `{site}.weight_step` and `{site}.input_step`, of which some may be frozen.
+    ///
+    /// # Errors
+    /// When a site has no weight.
+    pub fn rounded(
+        mut self,
+        sites: &BTreeMap<String, FakeQuantization>,
+        is_frozen: impl Fn(&str) -> bool,
+    ) -> Result<Self> {
+        for (site, quantization) in sites {
+            let name = format!("{site}.weight");
+            let weight = (self.value(&name)?, self.masks.get(&name).cloned());
+            self.fakes.insert(name, Arc::new(FakeSite::new(site, weight, quantization, &is_frozen)?));
+        }
+        Ok(self)
     }
 
     fn add(&mut self, name: String, tensor: &Tensor, masked: bool) -> Result<()> {
@@ -64,25 +87,63 @@ impl Trainable {
     }
 
     /// The variables that the optimizer moves, by name: those that a network made of these weights uses and that are
-    /// not frozen. Running statistics of batch norm are not among them.
+    /// not frozen, and the steps of rounded sites. Running statistics of batch norm are not among them.
     pub fn parameters(&self) -> Vec<(&str, &Var)> {
         let used = self.used.borrow();
         let moves = |(name, _): &(&String, &Var)| used.contains(*name) && !self.frozen.contains(*name);
-        self.variables.iter().filter(moves).map(|(name, variable)| (name.as_str(), variable)).collect()
+        let weights = self.variables.iter().filter(moves).map(|(name, variable)| (name.as_str(), variable));
+        let sites = self.fakes.iter().filter(|(name, _)| used.contains(*name));
+        weights.chain(sites.flat_map(|(_, site)| site.parameters())).collect()
+    }
+
+    /// Whether the weights of some sites are rounded.
+    pub fn is_rounded(&self) -> bool {
+        !self.fakes.is_empty()
+    }
+
+    /// What learned steps multiply the rate of an optimizer by whose moves are as long as the rate, however large the
+    /// variable: with it a step moves relative to its size as the weights do to theirs, which the factor of its gradient
+    /// does for plain gradient descent (Esser et al. 2020, section 2.2). By the name of the step.
+    ///
+    /// # Errors
+    /// When candle refuses.
+    pub fn relative_sizes(&self) -> Result<BTreeMap<String, f64>> {
+        let mut sizes = BTreeMap::new();
+        for site in self.fakes.values() {
+            for (name, _) in site.parameters() {
+                sizes.insert(name.to_owned(), site.relative_size(name)?.unwrap_or(1.0));
+            }
+        }
+        Ok(sizes)
+    }
+
+    /// Everything that training changes, by name.
+    fn state(&self) -> impl Iterator<Item = (&str, &Var)> {
+        let weights = self.variables.iter().chain(&self.statistics).map(|(name, variable)| (name.as_str(), variable));
+        weights.chain(self.fakes.values().flat_map(|site| site.state()))
     }
 
     /// The variable of that name as a network sees it: one that is frozen has no gradient.
     fn seen(&self, name: &str) -> paring_model::Result<Tensor> {
-        let variable = self.variables.get(name).ok_or_else(|| missing(name))?;
+        let value = self.value(name)?;
         self.used.borrow_mut().insert(name.to_owned());
+        Ok(value)
+    }
+
+    fn value(&self, name: &str) -> paring_model::Result<Tensor> {
+        let variable = self.variables.get(name).ok_or_else(|| missing(name))?;
         Ok(if self.frozen.contains(name) { variable.as_detached_tensor() } else { variable.as_tensor().clone() })
     }
 
-    /// Sets masked entries to exactly zero again (weight decay touches them).
+    /// After a step of the optimizer: sets masked entries to exactly zero again (weight decay touches them), and keeps
+    /// learned steps positive.
     ///
     /// # Errors
     /// When candle refuses.
-    pub fn apply_masks(&self) -> Result<()> {
+    pub fn constrain(&self) -> Result<()> {
+        for site in self.fakes.values() {
+            site.constrain()?;
+        }
         for (name, mask) in &self.masks {
             if let Some(variable) = self.variables.get(name) {
                 variable.set(&(variable.as_detached_tensor() * mask)?)?;
@@ -96,7 +157,7 @@ impl Trainable {
     /// # Errors
     /// When candle refuses.
     pub fn first_not_finite(&self) -> Result<Option<&str>> {
-        for (name, variable) in self.variables.iter().chain(&self.statistics) {
+        for (name, variable) in self.state() {
             // zero times a finite number is zero; times anything else it is not a number
             if (variable.as_detached_tensor() * 0.0)?.sum_all()?.to_scalar::<f32>()? != 0.0 {
                 return Ok(Some(name));
@@ -111,8 +172,8 @@ impl Trainable {
     /// When candle refuses.
     pub fn snapshot(&self) -> Result<Snapshot> {
         let mut tensors = BTreeMap::new();
-        for (name, variable) in self.variables.iter().chain(&self.statistics) {
-            tensors.insert(name.clone(), variable.as_detached_tensor().copy()?);
+        for (name, variable) in self.state() {
+            tensors.insert(name.to_owned(), variable.as_detached_tensor().copy()?);
         }
         Ok(Snapshot { tensors })
     }
@@ -122,22 +183,26 @@ impl Trainable {
     /// # Errors
     /// When candle refuses.
     pub fn restore(&self, snapshot: &Snapshot) -> Result<()> {
-        for (name, tensor) in &snapshot.tensors {
-            if let Some(variable) = self.variables.get(name).or_else(|| self.statistics.get(name)) {
+        for (name, variable) in self.state() {
+            if let Some(tensor) = snapshot.tensors.get(name) {
                 variable.set(tensor)?;
             }
         }
         Ok(())
     }
 
-    /// Writes the variables' present values into a checkpoint, in the types that it stores.
+    /// Writes the variables' present values into a checkpoint, in the types that it stores; those of rounded sites as
+    /// integers.
     ///
     /// # Errors
-    /// When candle refuses.
+    /// When candle refuses, or a rounded site saw no input.
     pub fn store(&self, model: &mut Checkpoint) -> Result<()> {
         for (name, variable) in self.variables.iter().chain(&self.statistics) {
             let stored = model.tensor(name)?.dtype();
             model.set_tensor(name, variable.as_detached_tensor().copy()?.to_dtype(stored)?);
+        }
+        for (name, site) in &self.fakes {
+            model.set_weight(name, Weight::Quantized(site.integers()?));
         }
         Ok(())
     }
@@ -156,6 +221,9 @@ impl WeightSource for Trainable {
     fn site(&self, name: &str) -> paring_model::Result<TapWeight> {
         let name = format!("{name}.weight");
         let tensor = self.seen(&name)?;
+        if let Some(site) = self.fakes.get(&name) {
+            return Ok(TapWeight::Provided(site.clone()));
+        }
         Ok(match self.masks.get(&name) {
             Some(mask) => TapWeight::Masked { tensor, mask: mask.clone() },
             None => TapWeight::Dense(tensor),

@@ -101,7 +101,7 @@ pub(crate) fn figures(
 }
 
 /// Bits that the weight takes in a file with its scales and zero points, shared out over its numbers.
-fn bits_per_weight(weight: &QuantizedWeight, activation: Option<InputForm>) -> f64 {
+pub(crate) fn bits_per_weight(weight: &QuantizedWeight, activation: Option<InputForm>) -> f64 {
     let stored = WeightOutline::Quantized { shape: weight.shape.clone(), scheme: weight.scheme, activation };
     stored.size() as f64 * 8.0 / weight.values.len().max(1) as f64
 }

@@ -1,8 +1,8 @@
 //! `train/fit`: training on the labels.
 
 use paring_data::Part;
-use paring_model::{Checkpoint, Outline, Outputs, Task, families};
-use paring_train::fit::{ClassWeights, FitSettings, fit};
+use paring_model::{Checkpoint, Outline, families};
+use paring_train::fit::{FitSettings, fit};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -75,7 +75,7 @@ impl Definition for Fit {
             let message = format!("tensor `{name}` is quantized, expected float weights");
             problems.push(Problem::new("", message).help("train before the weights are quantized"));
         }
-        problems.extend(task_problem(parameters, cx.outline));
+        problems.extend(training::task_problem(&parameters.settings, cx.outline));
         let outline = trained(cx.outline).map_err(|problem| problems.push(problem)).ok();
         problems.extend(outline.iter().flat_map(|outline| training::glob_problems(&parameters.settings, outline)));
         let Some(outline) = outline.filter(|_| problems.is_empty()) else { return Err(problems) };
@@ -92,22 +92,6 @@ impl Definition for Fit {
         let stream = cx.stream.split("fit");
         let report = fit(&mut model, &rows, judges.as_ref(), None, &parameters.settings, &stream, &mut cx.watch())?;
         Ok(Outcome { model, receipt: training::receipt(&report) })
-    }
-}
-
-/// What the task does not allow.
-fn task_problem(parameters: &FitParameters, outline: &Outline) -> Option<Problem> {
-    let task = outline.outputs.as_ref().map(Outputs::task);
-    let weighted = parameters.settings.class_weights != ClassWeights::Uniform;
-    match task {
-        Some(Task::Embed) => {
-            let message = "an embedding has no answers to learn from";
-            Some(Problem::new("", message).help("give the recipe a task with answers, such as `task: classify`"))
-        }
-        Some(Task::Generate | Task::Regress) if weighted => {
-            Some(Problem::new("/class_weights", "weights classes, but the task has none"))
-        }
-        _ => None,
     }
 }
 

@@ -28,6 +28,7 @@ impl TapEmbedding {
         let rows = match &self.weight.now()? {
             TapWeight::Dense(tensor) => tensor.index_select(&flat, 0)?,
             TapWeight::Masked { tensor, mask } => tensor.index_select(&flat, 0)?.mul(&mask.index_select(&flat, 0)?)?,
+            TapWeight::Provided(provider) => provider.weight()?.index_select(&flat, 0)?,
             TapWeight::Quantized(weight) => {
                 let wanted = flat.to_device(&Device::Cpu)?.to_vec1::<u32>()?;
                 let numbers: Vec<f32> =
@@ -52,7 +53,11 @@ impl TapEmbedding {
     pub(crate) fn dtype(&self) -> DType {
         match &self.weight {
             TapWeight::Dense(tensor) | TapWeight::Masked { tensor, .. } => tensor.dtype(),
-            TapWeight::Quantized(_) | TapWeight::Integers(_) | TapWeight::Blocks(_) | TapWeight::Late(_) => DType::F32,
+            TapWeight::Provided(_)
+            | TapWeight::Quantized(_)
+            | TapWeight::Integers(_)
+            | TapWeight::Blocks(_)
+            | TapWeight::Late(_) => DType::F32,
         }
     }
 

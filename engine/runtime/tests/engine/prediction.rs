@@ -91,6 +91,7 @@ fn stage() -> impl Strategy<Value = String> {
             .prop_map(|(bits, symmetric)| format!("quantize/rtn: {{ bits: {bits}, symmetric: {symmetric} }}")),
         (2..9_u32).prop_map(|bits| format!("quantize/rtn: {{ bits: {bits}, group_size: 2 }}")),
         Just("quantize/static-int8: {}".to_owned()),
+        (2..9_u32).prop_map(|bits| format!("quantize/qat: {{ bits: {bits}, activation_bits: {bits}, epochs: 1 }}")),
     ];
     let of_model = prop_oneof![
         Just("train/fit: { epochs: 1 }".to_owned()),

@@ -1,17 +1,20 @@
 //! The loop itself.
 
+use std::collections::BTreeMap;
+
 use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor};
-use paring_data::{Examples, Targets};
+use paring_data::Targets;
 use paring_model::{Checkpoint, Forward, Network, Task};
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 
 use super::batches::{self, Part};
 use super::objective::{Objective, known_classes};
-use super::{FitReport, FitSettings, Rates, Teacher, Watch};
+use super::{FitReport, FitSettings, Lesson, Rates, Watch};
 use crate::error::{Result, TrainError};
-use crate::optimizer::Optimizer;
+use crate::fake::FakeQuantization;
+use crate::optimizer::{Optimizer, OptimizerSpec};
 use crate::rng::Stream;
 use crate::trainable::{Snapshot, Trainable};
 
@@ -21,24 +24,19 @@ const VALIDATION_BATCH: usize = 256;
 /// A loss above this many times the first one has diverged.
 const DIVERGED: f32 = 1e4;
 
-/// What the run learns from.
-pub(super) struct Rows<'a> {
-    pub(super) train: &'a Examples,
-    pub(super) validate: Option<&'a Examples>,
-    pub(super) teacher: Option<&'a Teacher>,
-}
-
-/// See [`super::fit`].
+/// See [`super::fit_rounded`].
 pub(super) fn fit(
     model: &mut Checkpoint,
-    rows: Rows<'_>,
+    lesson: Lesson<'_>,
+    sites: &BTreeMap<String, FakeQuantization>,
     settings: &FitSettings,
     stream: &Stream,
     watch: &mut dyn Watch,
 ) -> Result<FitReport> {
     let rates = Rates::new(settings)?;
-    let trainable = Trainable::new(model, |name| rates.is_frozen(name))?;
-    let mut run = Run::new(model, &trainable, &rows, settings, stream)?;
+    let is_frozen = |name: &str| rates.is_frozen(name);
+    let trainable = Trainable::new(model, is_frozen)?.rounded(sites, is_frozen)?;
+    let mut run = Run::new(model, &trainable, lesson, settings, stream)?;
     for epoch in 1..=settings.epochs {
         run.epoch(epoch, watch)?;
         if run.patience_is_over(epoch) {
@@ -74,7 +72,7 @@ impl<'a> Run<'a> {
     fn new(
         model: &Checkpoint,
         trainable: &'a Trainable,
-        rows: &Rows<'a>,
+        rows: Lesson<'a>,
         settings: &'a FitSettings,
         stream: &'a Stream,
     ) -> Result<Self> {
@@ -91,18 +89,22 @@ impl<'a> Run<'a> {
             known_classes(classes, width)?;
         }
         let network = model.network_from(trainable)?;
-        let parameters = trainable.parameters().into_iter().map(|(name, variable)| (name.to_owned(), variable.clone()));
-        let optimizer = Optimizer::new(settings.optimizer, parameters.collect())?;
-        let rates = Rates::new(settings)?;
+        let batches = batches::sizes(train.count, settings.batch_size);
+        if trainable.is_rounded() {
+            let first = batches::order(train.count, 1, stream).into_iter().take(batches.first().copied().unwrap_or(0));
+            let first = train.inputs.batch(&first.map(|row| row as usize).collect::<Vec<_>>())?;
+            network.forward(&first, &mut Forward::inference())?;
+        }
+        let optimizer = optimizer(trainable, settings)?;
         Ok(Self {
             network,
             trainable,
-            optimizer: optimizer.with_factors(|name| rates.factor(name)),
+            optimizer,
             objective: Objective::new(&rows.train.targets, (width, continues), rows.teacher, settings)?,
             settings,
             continues,
             stream,
-            batches: batches::sizes(train.count, settings.batch_size),
+            batches,
             train,
             validate,
             first_loss: None,
@@ -183,7 +185,7 @@ impl<'a> Run<'a> {
             None => 1.0,
         };
         self.optimizer.step(gradients, rate, scale)?;
-        self.trainable.apply_masks()
+        self.trainable.constrain()
     }
 
     fn learning_rate(&self) -> f64 {
@@ -260,6 +262,18 @@ impl<'a> Run<'a> {
         }
         Ok(self.report)
     }
+}
+
+/// Over all that is trained, each at its own rate.
+fn optimizer(trainable: &Trainable, settings: &FitSettings) -> Result<Optimizer> {
+    let parameters = trainable.parameters().into_iter().map(|(name, variable)| (name.to_owned(), variable.clone()));
+    let optimizer = Optimizer::new(settings.optimizer, parameters.collect())?;
+    let rates = Rates::new(settings)?;
+    let sizes = match settings.optimizer {
+        OptimizerSpec::Adamw(_) => trainable.relative_sizes()?,
+        OptimizerSpec::Sgd(_) => BTreeMap::new(),
+    };
+    Ok(optimizer.with_factors(|name| rates.factor(name) * sizes.get(name).copied().unwrap_or(1.0)))
 }
 
 /// The factor that brings a gradient of this norm down to the longest allowed.
