@@ -30,8 +30,8 @@ use groups::Group;
 /// For input channel j, s_j = max |X_j|^a / max |W_j|^(1 - a): X_j is what the calibration rows show there, W_j the
 /// weights that read it, of all sites that share the input, and a is `alpha`. The weights' columns are multiplied by s,
 /// and what makes the input is divided by it: the weight and the bias of the norm before the sites, or the hidden layer
-/// before, where a ReLU lies between. A channel whose inputs or weights are all zero keeps its scale. Weights stay floats,
-/// and outputs stay the same but for rounding.
+/// before, where a ReLU lies between. A channel whose inputs or weights are all zero keeps its scale. Weights stay
+/// floats, and outputs stay the same but for rounding.
 ///
 /// # When to use
 /// Directly before `quantize/static-int8` (or another stage that rounds inputs) on models whose inputs have a few

@@ -36,13 +36,13 @@ use crate::wording::counted;
 /// matters: `quantize/rtn` needs no data. Where single layers turn out to be sensitive, leave them out with `ignore`.
 ///
 /// # Parameters
-/// `observer` chooses the range. `minmax` covers all that was seen. `percentile` leaves out the outermost values on each
-/// side, 100 minus `percentile` percent of all, to 1/4096 of the range. `mse` takes the range of least squared error:
-/// first both ends shrink together in steps of one hundredth of the whole range, then the upper end alone, then the
-/// lower. `activation_bits` up to 12 cost no time: inputs are multiplied as 16-bit integers anyway. Encoders of text,
-/// whose few outlying channels leave most others a handful of the 255 steps of 8 bits, need them; programs that know
-/// 8 bits only cannot read such a model. `calibration_rows` are drawn at random from the calibration part of the data, or from the training part where
-/// there is none.
+/// `observer` chooses the range. `minmax` covers all that was seen. `percentile` leaves out the outermost values on
+/// each side, 100 minus `percentile` percent of all, to 1/4096 of the range. `mse` takes the range of least squared
+/// error: first both ends shrink together in steps of one hundredth of the whole range, then the upper end alone, then
+/// the lower. `activation_bits` up to 12 cost no time: inputs are multiplied as 16-bit integers anyway. Encoders of
+/// text, whose few outlying channels leave most others a handful of the 255 steps of 8 bits, profit; programs that
+/// know 8 bits only cannot read such a model. `calibration_rows` are drawn at random from the calibration part of the
+/// data, or from the training part where there is none.
 ///
 /// # Cost and limits
 /// Two passes of the calibration rows through the model, one with `minmax`; 32 KiB a layer for the histogram. Fewer
