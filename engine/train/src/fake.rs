@@ -1,5 +1,5 @@
-//! Fake quantization: in the forward pass the weight of a layer, and its input, are rounded to the grid of integers that
-//! they will have once the model is quantized; in the backward pass gradients reach the floats behind them.
+//! Fake quantization: in the forward pass the weight of a layer, and its input, are rounded to the grid of integers
+//! that they will have once the model is quantized; in the backward pass gradients reach the floats behind them.
 //!
 //! Two methods. Straight-through (Bengio et al. 2013, "Estimating or Propagating Gradients Through Stochastic Neurons";
 //! Jacob et al. 2018, section 3): scales follow the numbers, and the gradient of rounding is 1 inside the grid and 0

@@ -30,14 +30,14 @@ const BATCH: usize = 256;
 /// In every forward pass each targeted weight is rounded to a symmetric grid of `bits` bits, and with `activation_bits`
 /// the input of its layer to a grid with one scale. Gradients pass through the rounding to the floats behind, so that
 /// training makes up for it. With `lsq` the scales are trained with the weights: they start at 2 <|v|> / sqrt(Q), where
-/// Q is the largest integer, their gradient is round(v/s) - v/s inside the grid and the end of the grid beyond, and it is
-/// multiplied by 1 / sqrt(N Q) for N weights a scale or N inputs a row. With `ste` the scales of weights are found anew
-/// in each step, and those of inputs from moving averages of the smallest and largest number of a batch (a hundredth of
-/// the way each time); gradients pass where a number is within half a step of the grid. At the end the weights become
-/// packed integers with their scales, and the layer's input gets its fixed grid: the model computes in integers what it
-/// computed in training. Weights that are zero in a masked tensor stay zero. Batch norm, biases and norms train along in
-/// floating point; batch norm's running statistics are those of the rounded model. Lookup tables are rounded, but have no
-/// input.
+/// Q is the largest integer, their gradient is round(v/s) - v/s inside the grid and the end of the grid beyond, and it
+/// is multiplied by 1 / sqrt(N Q) for N weights a scale or N inputs a row. With `ste` the scales of weights are found
+/// anew in each step, and those of inputs from moving averages of the smallest and largest number of a batch (a
+/// hundredth of the way each time); gradients pass where a number is within half a step of the grid. At the end the
+/// weights become packed integers with their scales, and the layer's input gets its fixed grid: the model computes in
+/// integers what it computed in training. Weights that are zero in a masked tensor stay zero. Batch norm, biases and
+/// norms train along in floating point; batch norm's running statistics are those of the rounded model. Lookup tables
+/// are rounded, but have no input.
 ///
 /// # When to use
 /// At 4 bits and below, and for inputs of fewer than 8 bits, where rounding a trained model loses too much. After
@@ -54,16 +54,16 @@ const BATCH: usize = 256;
 /// zero point that suits what the first batch shows (0 after a relu), or with `activation_symmetric` signed. Every
 /// target is rounded, the first and the last layer too: leave them out with `ignore` where that costs too much. With
 /// `teacher` the model before the stage teaches as in `distill/logits`, with `temperature` and `alpha`. All others are
-/// those of `train/fit`: `epochs`, `batch_size`, `accumulate`, `learning_rate`, `learning_rates`, `freeze`, `optimizer`,
-/// `schedule`, `warmup_epochs`, `clip_norm`, `early_stopping`, `label_smoothing` and `class_weights`. A third of the
-/// rate that trained the model, or less, is a good start. Learned steps train at the same rate, with `adamw`
+/// those of `train/fit`: `epochs`, `batch_size`, `accumulate`, `learning_rate`, `learning_rates`, `freeze`,
+/// `optimizer`, `schedule`, `warmup_epochs`, `clip_norm`, `early_stopping`, `label_smoothing` and `class_weights`. The
+/// rate that trained the model, or a third of it, is a good start. Learned steps train at the same rate, with `adamw`
 /// times their size over that of the weights; `learning_rates` and `freeze` know them as `layers.0.weight_step` and
 /// `layers.0.input_step`.
 ///
 /// # Cost and limits
 /// Time and memory of `train/fit` and about half as much again: a rounded copy of every weight, and of every input of a
-/// layer. `mse` reads all weights 46 times in each step. Two runs of a layer with the same numbers may differ where
-/// floating-point sums before it differ in their last bit and a number lies between two integers.
+/// layer. `mse` reads all weights 46 times in each step. Where sums in floating point end in another last bit than in
+/// training and a number lies in the middle of two integers, the integer may be the other one.
 ///
 /// # Source
 /// Esser et al. 2020, "Learned Step Size Quantization", section 2, for `lsq`; Jacob et al. 2018, "Quantization and
@@ -100,8 +100,8 @@ pub struct QatParameters {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.1, max = 100.0))]
     pub temperature: Option<f64>,
-    /// Weight of the teacher's loss, from 0 (inclusive, labels only) to 1 (inclusive, teacher only); 0.5 where it is not
-    /// given.
+    /// Weight of the teacher's loss, from 0 (inclusive, labels only) to 1 (inclusive, teacher only); 0.5 where it is
+    /// not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub alpha: Option<f64>,

@@ -16,8 +16,8 @@ pub(super) struct Grid {
     pub(super) low: f64,
     /// The largest integer.
     pub(super) high: f64,
-    /// What the gradient of the step is multiplied by: of the step's shape, or of one number. Without it the step has no
-    /// gradient.
+    /// What the gradient of the step is multiplied by: of the step's shape, or of one number. Without it the step has
+    /// no gradient.
     pub(super) step_gradient: Option<Tensor>,
 }
 

@@ -63,8 +63,8 @@ impl FakeSite {
         weight.into_iter().chain(input)
     }
 
-    /// How large a learned step of that name is beside the weights: its mean over their mean magnitude. `None` for other
-    /// names.
+    /// How large a learned step of that name is beside the weights: its mean over their mean magnitude. `None` for
+    /// other names.
     pub(crate) fn relative_size(&self, name: &str) -> Result<Option<f64>> {
         let Some((_, step)) = self.parameters().find(|(step, _)| *step == name) else { return Ok(None) };
         let sum = |tensor: &Tensor| -> Result<f64> { Ok(f64::from(tensor.sum_all()?.to_scalar::<f32>()?)) };

@@ -21,9 +21,9 @@ fn flat(tensor: &Tensor) -> Vec<f32> {
     tensor.flatten_all().unwrap().to_vec1().unwrap()
 }
 
-/// 2 bits, integers -2 to 1, step 0.5. By hand, with v = x / step = (-3, -1.2, 0.5, 2.5, 0.6): rounded (-2, -1, 0, 1, 1);
-/// x has a gradient for the three inside; round(v) - v inside and the end of the grid beyond, weighted by the gradient
-/// (1, 2, 3, 4, 5): -2 + 2 * 0.2 - 3 * 0.5 + 4 * 1 + 5 * 0.4 = 2.9, times the factor 0.1.
+/// 2 bits, integers -2 to 1, step 0.5. By hand, with v = x / step = (-3, -1.2, 0.5, 2.5, 0.6): rounded (-2, -1, 0, 1,
+/// 1); x has a gradient for the three inside; round(v) - v inside and the end of the grid beyond, weighted by the
+/// gradient (1, 2, 3, 4, 5): -2 + 2 * 0.2 - 3 * 0.5 + 4 * 1 + 5 * 0.4 = 2.9, times the factor 0.1.
 #[test]
 fn gradients_of_a_learned_step_by_hand() {
     let x = Var::from_tensor(&tensor(&[-1.5, -0.6, 0.25, 1.25, 0.3], &[1, 5])).unwrap();
@@ -59,8 +59,8 @@ fn normal(count: usize) -> Vec<f32> {
     (0..count).map(|_| one() as f32).collect()
 }
 
-/// 4 bits on N(0, 1): by numerical integration (Python 3) the best step has a mean squared error of 0.01187 with integers
-/// from -8 to 7, and of 0.01290 from -7 to 7. LSQ comes within half a percent of the best for 100,000 draws.
+/// 4 bits on N(0, 1): by numerical integration (Python 3) the best step has a mean squared error of 0.01187 with
+/// integers from -8 to 7, and of 0.01290 from -7 to 7. LSQ comes within half a percent of the best for 100,000 draws.
 #[rstest]
 #[case(-8.0, 0.01187)]
 #[case(-7.0, 0.01290)]
@@ -99,7 +99,8 @@ fn state(site: &FakeSite) -> BTreeMap<String, Vec<f32>> {
     site.state().map(|(name, variable)| (name.to_owned(), flat(variable))).collect()
 }
 
-/// 2 <|w|> / sqrt(7), over the weights that are not masked; a row of zeros starts with 1. The input: 2 <|x|> / sqrt(15).
+/// 2 <|w|> / sqrt(7), over the weights that are not masked; a row of zeros starts with 1. The input: 2 <|x|> /
+/// sqrt(15).
 #[test]
 fn first_steps_follow_the_mean_magnitude() {
     let weight = tensor(&[1.0, -3.0, 0.0, 0.0], &[2, 2]);
