@@ -17,6 +17,7 @@ pub mod awq;
 pub mod dynamic_int8;
 pub mod gguf;
 pub mod gptq;
+pub mod mixed;
 pub mod qat;
 pub mod rtn;
 pub mod smoothquant;
@@ -30,6 +31,7 @@ pub(crate) fn passes() -> Vec<Box<dyn Pass>> {
         pass::<rtn::Rtn>(),
         pass::<gptq::Gptq>(),
         pass::<awq::Awq>(),
+        pass::<mixed::Mixed>(),
         pass::<gguf::Gguf>(),
         pass::<dynamic_int8::DynamicInt8>(),
         pass::<static_int8::StaticInt8>(),

@@ -2,7 +2,7 @@
 
 use paring_data::Part;
 use paring_model::config::Spec;
-use paring_model::{Checkpoint, Inputs, Outline, Outputs, Task, WeightOutline, families};
+use paring_model::{Checkpoint, Inputs, Outline, Outputs, Task, families};
 use paring_train::Stream;
 use paring_train::fit::{self, ClassWeights, FitReport, FitSettings};
 use rand::RngExt as _;

@@ -94,6 +94,16 @@ pub(crate) fn walk(
     calibration: &Calibration,
     visitor: &mut dyn Visitor,
 ) -> Result<(Checkpoint, IndexMap<String, Figures>), PassError> {
+    run(cx, model, calibration, visitor, true)
+}
+
+fn run(
+    cx: &Cx<'_>,
+    model: Checkpoint,
+    calibration: &Calibration,
+    visitor: &mut dyn Visitor,
+    keeps: bool,
+) -> Result<(Checkpoint, IndexMap<String, Figures>), PassError> {
     let weights = LateWeights::new(model.clone());
     let network = model.network_from(&weights)?;
     let batches = calibration.batches.iter().map(|input| BatchState::enter(network.as_ref(), input));
@@ -105,8 +115,9 @@ pub(crate) fn walk(
         model,
         figures: IndexMap::new(),
         total: cx.sites.len(),
+        keeps,
     };
-    let mut block = walk.resume(network.blocks());
+    let mut block = if keeps { walk.resume(network.blocks()) } else { 0 };
     while !walk.open.is_empty() && block < network.blocks() {
         walk.block(network.as_ref(), block, visitor)?;
         block += 1;
@@ -115,6 +126,19 @@ pub(crate) fn walk(
         return Err(PassError::Failed(format!("`{}` is never used when the model runs", group.name())));
     }
     Ok((walk.model, walk.figures))
+}
+
+/// As [`walk`], for a visitor that changes nothing: nothing is kept.
+///
+/// # Errors
+/// As [`walk`].
+pub(crate) fn look(
+    cx: &Cx<'_>,
+    model: &Checkpoint,
+    calibration: &Calibration,
+    visitor: &mut dyn Visitor,
+) -> Result<(), PassError> {
+    run(cx, model.clone(), calibration, visitor, false).map(drop)
 }
 
 struct Walk<'a> {
@@ -126,6 +150,8 @@ struct Walk<'a> {
     model: Checkpoint,
     figures: IndexMap<String, Figures>,
     total: usize,
+    /// Blocks are units of the stage's journal.
+    keeps: bool,
 }
 
 /// One batch between two blocks.
@@ -189,7 +215,14 @@ impl Walk<'_> {
         let sites = figures.iter().map(|(site, _)| site.clone());
         settled.extend(sites);
         self.figures.extend(figures);
-        if waits { Ok(()) } else { self.keep(index, &settled, tensors) }
+        if waits {
+            return Ok(());
+        };
+        if self.keeps {
+            self.keep(index, &settled, tensors)?;
+        }
+        self.model.outline().sites()?.iter().for_each(|site| self.weights.forget(&site.name));
+        Ok(())
     }
 
     /// Every batch runs on to the next open group, or through the block.
@@ -247,7 +280,7 @@ impl Walk<'_> {
         Ok(settled)
     }
 
-    /// Keeps what a block came to, where it changed something, and lets its weights go.
+    /// Keeps what a block came to.
     fn keep(&mut self, index: usize, settled: &[String], tensors: Vec<String>) -> Result<(), PassError> {
         let mut names: Vec<String> = settled.iter().map(|site| format!("{site}.weight")).collect();
         names.extend(tensors);
@@ -264,7 +297,6 @@ impl Walk<'_> {
         if let Some(before) = index.checked_sub(1) {
             self.cx.services.discard(&activations_unit(before));
         }
-        self.model.outline().sites()?.iter().for_each(|site| self.weights.forget(&site.name));
         Ok(())
     }
 

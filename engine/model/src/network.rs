@@ -182,6 +182,14 @@ impl WeightSource for Checkpoint {
         })
     }
 
+    /// A tied table may have an input to quantize where it is the output layer; its rows are looked up as they are.
+    fn table(&self, name: &str) -> Result<TapWeight> {
+        match self.weight(&format!("{name}.weight"))? {
+            Weight::Quantized(weight) => Ok(TapWeight::Quantized(Arc::new(weight))),
+            _ => WeightSource::site(self, name),
+        }
+    }
+
     fn tensor(&self, name: &str) -> Result<Tensor> {
         Ok(Checkpoint::tensor(self, name)?.to_dtype(DType::F32)?)
     }

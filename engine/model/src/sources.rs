@@ -1,8 +1,7 @@
 //! What makes the input of a site, where factors can move between the two without changing what the model computes.
 
-use crate::config::{Activation, Spec};
 use crate::outline::Outline;
-use crate::sites::Site;
+use crate::sites::{Fold, Site};
 
 /// What makes a site's input: dividing its channels by positive factors and multiplying the site's inputs by them
 /// leaves the model's outputs as they are.
@@ -15,29 +14,25 @@ pub struct Source {
 }
 
 impl Outline {
-    /// The source of a site: the normalization before it, where the site and those that share its input alone read
-    /// what it gives; or the hidden layer before it, where a ReLU lies between (relu(x / s) = relu(x) / s).
+    /// The source of a site.
     ///
     /// # Errors
     /// The reason why the site has none.
     pub fn source(&self, site: &Site) -> std::result::Result<Source, &'static str> {
-        let spec = self.config.as_ref().map(|config| &config.spec);
-        if let Some(norm) = &site.norm_before {
-            if matches!(spec, Some(Spec::Bert(_))) && site.layer.is_some() {
-                return Err("what the norm before it gives is also added to what the layer gives");
+        let present = |name: &String| self.weights.contains_key(name);
+        match &site.fold {
+            Some(Fold::Norm(norm)) => {
+                let parts = ["weight", "gamma", "bias", "beta"].map(|part| format!("{norm}.{part}"));
+                Ok(Source { tensors: parts.into_iter().filter(present).collect(), site: None })
             }
-            let parts = ["weight", "gamma", "bias", "beta"].map(|part| format!("{norm}.{part}"));
-            let tensors = parts.into_iter().filter(|name| self.weights.contains_key(name)).collect();
-            return Ok(Source { tensors, site: None });
-        }
-        let relu = matches!(spec, Some(Spec::Mlp(spec)) if spec.activation == Activation::Relu);
-        match self.sites().unwrap_or_default().iter().take_while(|other| other.name != site.name).last() {
-            Some(before) if relu => {
-                let tensors = [before.weight(), before.bias_name()];
-                let tensors = tensors.into_iter().filter(|name| self.weights.contains_key(name)).collect();
-                Ok(Source { tensors, site: Some(before.name.clone()) })
+            Some(Fold::Rows(writer)) => {
+                let parts = ["weight", "bias"].map(|part| format!("{writer}.{part}"));
+                Ok(Source { tensors: parts.into_iter().filter(present).collect(), site: Some(writer.clone()) })
             }
-            _ => Err("no norm lies before it"),
+            None if site.norm_before.is_some() => {
+                Err("what the norm before it gives is also added to what the layer gives")
+            }
+            None => Err("nothing that takes up factors lies before it"),
         }
     }
 }

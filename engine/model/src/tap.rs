@@ -80,6 +80,14 @@ pub trait WeightSource {
     /// When it is missing or has another shape.
     fn site(&self, name: &str) -> Result<TapWeight>;
 
+    /// The weight of a site whose rows are looked up.
+    ///
+    /// # Errors
+    /// As [`WeightSource::site`].
+    fn table(&self, name: &str) -> Result<TapWeight> {
+        self.site(name)
+    }
+
     /// A plain tensor (bias, norm).
     ///
     /// # Errors

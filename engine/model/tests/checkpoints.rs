@@ -10,8 +10,7 @@ use paring_model::config::{MlpSpec, Spec};
 use paring_model::inputs::{ColumnEncoding, Encoding};
 use paring_model::{
     ActivationScheme, BlockWeight, Checkpoint, FixedInput, GgmlType, Granularity, InputStep, Inputs, ModelError,
-    Outline, Outputs,
-    QuantizedWeight, Weight, WeightScheme, families,
+    Outline, Outputs, QuantizedWeight, Weight, WeightScheme, families,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;

@@ -190,7 +190,7 @@ fn a_rate_of_its_own_moves_a_step_alone() {
     run(&mut quick, Method::Lsq, &frozen).unwrap();
     let scales = |model: &Checkpoint| match model.weight("head.weight").unwrap() {
         Weight::Quantized(weight) => weight.scales,
-        Weight::Dense { .. } => panic!("head is not rounded"),
+        Weight::Dense { .. } | Weight::Blocks(_) => panic!("head is not rounded"),
     };
     assert_ne!(scales(&slow), scales(&quick));
     let Weight::Dense { tensor, .. } = mlp().weight("head.bias").unwrap() else { panic!("no bias") };

@@ -226,10 +226,10 @@ impl Visitor for Scaling<'_> {
         for seen in &mut seen {
             let scheme = self.parameters.scheme();
             seen.nearest_errors = nearest_errors(seen, model, scheme)?;
-            let fold = seen.group.sites.first().and_then(|site| calibrated::fold(site, self.targets)).cloned();
-            if let Some(fold) = fold {
+            let takes = seen.group.sites.first().filter(|site| calibrated::fold(site, self.targets).is_some());
+            if let Some(source) = takes.and_then(|site| model.outline().source(site).ok()) {
                 (seen.scales, seen.power) = scale::search(seen, model, scheme)?;
-                finished.tensors.extend(scale::fold(seen, model, &fold)?);
+                finished.tensors.extend(scale::fold(seen, model, &source)?);
             }
         }
         for seen in &seen {

@@ -155,7 +155,10 @@ impl Definition for Gptq {
 
     fn run(parameters: &GptqParameters, cx: &mut Cx<'_>, model: Checkpoint) -> Result<Outcome, PassError> {
         let calibration = Calibration::new(cx, &model, parameters.calibration_rows)?;
-        let mut visitor = Rounding { parameters, hessian: Hessian::default() };
+        let schemes = |_: &str| parameters.scheme();
+        let GptqParameters { act_order, static_groups, damping, .. } = *parameters;
+        let rounding = Rounding::new(&schemes, parameters.observer);
+        let mut visitor = Rounding { act_order, static_groups, damping, ..rounding };
         let (model, sites) = walk(cx, model, &calibration, &mut visitor)?;
         let mut receipt = Receipt { sites, ..Receipt::default() };
         let total = |name: &str| receipt.sites.values().filter_map(|figures| figures.get(name)).sum::<f64>();
@@ -173,9 +176,22 @@ impl Definition for Gptq {
 }
 
 /// Sums up a group's inputs, then rounds its weights.
-struct Rounding<'a> {
-    parameters: &'a GptqParameters,
+pub(super) struct Rounding<'a> {
+    /// How the weight of a site is rounded.
+    schemes: &'a dyn Fn(&str) -> WeightScheme,
+    observer: WeightObserver,
+    act_order: bool,
+    static_groups: bool,
+    damping: f64,
     hessian: Hessian,
+}
+
+impl<'a> Rounding<'a> {
+    /// With the defaults of `quantize/gptq`.
+    pub(super) fn new(schemes: &'a dyn Fn(&str) -> WeightScheme, observer: WeightObserver) -> Self {
+        let damping = one_percent();
+        Self { schemes, observer, act_order: true, static_groups: true, damping, hessian: Hessian::default() }
+    }
 }
 
 impl Visitor for Rounding<'_> {
@@ -187,7 +203,7 @@ impl Visitor for Rounding<'_> {
         let hessian = std::mem::take(&mut self.hessian);
         let name = group.sites.first().map(|site| site.name.as_str()).unwrap_or_default();
         let mean = hessian.mean(name)?;
-        let factor = Factor::new(name, &mean, self.parameters.damping, self.parameters.act_order)?;
+        let factor = Factor::new(name, &mean, self.damping, self.act_order)?;
         let errors = OutputError::new(&mean)?;
         group.sites.iter().map(|site| self.round(model, site, &factor, &errors)).collect()
     }
@@ -201,11 +217,11 @@ impl Rounding<'_> {
         factor: &Factor,
         errors: &OutputError,
     ) -> Result<(Weight, Figures), PassError> {
-        let scheme = self.parameters.scheme();
+        let scheme = (self.schemes)(&site.name);
         let weight = FloatWeight::read(model, site)?;
         let rounded = self.solve(&weight, factor, scheme);
         let quantized = assemble(&weight, scheme, rounded);
-        let nearest = rounding::nearest(&weight, scheme, self.parameters.observer)?;
+        let nearest = rounding::nearest(&weight, scheme, self.observer)?;
         let mut figures = rounding::figures(&weight, &quantized, None)?;
         let more = [
             ("output_error", errors.between(&weight.numbers, &rounding::restored(&quantized)?)?),
@@ -218,14 +234,14 @@ impl Rounding<'_> {
     }
 
     fn solve(&self, weight: &FloatWeight, factor: &Factor, scheme: WeightScheme) -> Rounded {
-        let integers = Integers { scheme, observer: self.parameters.observer };
+        let integers = Integers { scheme, observer: self.observer };
         let one_for_all = Fixed(integers.fit(&weight.numbers));
         let (grid, group): (&dyn Grid, usize) = match scheme.granularity {
             Granularity::Tensor => (&one_for_all, weight.inputs()),
             Granularity::Channel => (&integers, weight.inputs()),
             Granularity::Group(size) => (&integers, size),
         };
-        let late_steps = !self.parameters.static_groups;
+        let late_steps = !self.static_groups;
         Layer { weights: &weight.numbers, factor, grid, group, late_steps, masked: weight.masked }.solve()
     }
 }

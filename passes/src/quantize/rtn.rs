@@ -38,9 +38,10 @@ use crate::wording::counted;
 /// `bits` sets the size and the error: one bit less doubles the step. Where `symmetric` is false each scale has a zero
 /// point, which pays where weights lie on one side of zero. `granularity` says which weights share a scale: `tensor`,
 /// `channel` (an output channel) or `group` (`group_size` consecutive inputs of one output channel; the height and
-/// width of a convolution's kernel count as inputs). `group_size` must divide the inputs of every target. `observer:
-/// mse` tries smaller ranges than from the smallest to the largest weight, 0.30 to 1.00 of it, and takes that of least
-/// squared error: outliers are clipped so that the steps between all others are smaller. It pays below 8 bits.
+/// width of a convolution's kernel count as inputs). `group_size` must divide the inputs of every target. The
+/// `observer` `mse` tries smaller ranges than from the smallest to the largest weight, 0.30 to 1.00 of it, and takes
+/// that of least squared error: outliers are clipped so that the steps between all others are smaller. It pays below 8
+/// bits.
 ///
 /// # Cost and limits
 /// Reads each weight once and holds one layer at a time. A scale takes 32 bits: groups of 32 add one bit a weight.

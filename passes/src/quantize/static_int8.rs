@@ -120,7 +120,8 @@ impl Definition for StaticInt8 {
         let grids = ranges::calibrate(cx, &calibration, Choice { observer, percentile, bits })?;
         let mut receipt = Receipt::default();
         for site in cx.sites {
-            let (mut weight, mut figures) = rounding::round(&model, site, SCHEME, WeightObserver::Minmax, Some(InputForm::fixed(bits)))?;
+            let (mut weight, mut figures) =
+                rounding::round(&model, site, SCHEME, WeightObserver::Minmax, Some(InputForm::fixed(bits)))?;
             if let Some(grid) = grids.get(&site.name) {
                 weight.activation = Some(ActivationScheme::Fixed(grid.scheme));
                 figures.extend(describe(grid));

@@ -31,7 +31,7 @@ impl<'a> Parts<'a> {
     /// The lookup table of that name.
     pub(crate) fn embedding(&self, name: &str) -> Result<TapEmbedding> {
         let entries = self.site(name)?.in_features;
-        Ok(TapEmbedding { name: name.to_owned(), weight: self.source.site(name)?, entries })
+        Ok(TapEmbedding { name: name.to_owned(), weight: self.source.table(name)?, entries })
     }
 
     /// A tensor that is no site.

@@ -1,7 +1,7 @@
 //! Scales of input channels: which, and where they are folded in.
 
 use candle_core::{DType, Device, Tensor};
-use paring_model::{Checkpoint, Fold, WeightScheme};
+use paring_model::{Checkpoint, Source, WeightScheme};
 
 use super::Seen;
 use crate::error::PassError;
@@ -60,7 +60,7 @@ fn columns(numbers: &mut [f32], inputs: usize, scales: &[f32], by: impl Fn(f32, 
 
 /// Multiplies the columns of all sites that share the input by the scales, and divides what writes it; what is known of
 /// the input is from then on of the scaled one. The names of the tensors that changed beside the group's weights.
-pub(super) fn fold(seen: &mut Seen, model: &mut Checkpoint, into: &Fold) -> Result<Vec<String>, PassError> {
+pub(super) fn fold(seen: &mut Seen, model: &mut Checkpoint, into: &Source) -> Result<Vec<String>, PassError> {
     let scales = Tensor::new(seen.scales.as_slice(), &Device::Cpu)?;
     let mut changed = Vec::new();
     let first = seen.group.sites.first();
@@ -69,16 +69,14 @@ pub(super) fn fold(seen: &mut Seen, model: &mut Checkpoint, into: &Fold) -> Resu
         change(model, &format!("{site}.weight"), |weight| weight.broadcast_mul(&scales))?;
         changed.push(format!("{site}.weight"));
     }
-    let (writer, shape): (&str, &[usize]) = match into {
-        Fold::Norm(name) => (name, &[scales.elem_count()]),
-        Fold::Rows(name) => (name, &[scales.elem_count(), 1]),
-    };
-    change(model, &format!("{writer}.weight"), |weight| weight.broadcast_div(&scales.reshape(shape)?))?;
-    changed.push(format!("{writer}.weight"));
-    let bias = format!("{writer}.bias");
-    if model.names().contains(&bias) {
-        change(model, &bias, |bias| bias.broadcast_div(&scales))?;
-        changed.push(bias);
+    for name in &into.tensors {
+        change(model, name, |tensor| {
+            // The first dimension of a weight counts its channels; a bias and a norm have no other.
+            let mut shape = vec![1; tensor.rank()];
+            shape.first_mut().into_iter().for_each(|channels| *channels = scales.elem_count());
+            tensor.broadcast_div(&scales.reshape(shape)?)
+        })?;
+        changed.push(name.clone());
     }
     let size = seen.mean.nrows();
     for row in 0..size {

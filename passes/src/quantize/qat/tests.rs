@@ -28,7 +28,7 @@ fn model() -> Checkpoint {
 fn quantized(model: &Checkpoint, name: &str) -> QuantizedWeight {
     match model.weight(name).unwrap() {
         Weight::Quantized(weight) => weight,
-        Weight::Dense { .. } => panic!("`{name}` is not quantized"),
+        Weight::Dense { .. } | Weight::Blocks(_) => panic!("`{name}` is not quantized"),
     }
 }
 

@@ -6,7 +6,7 @@ use super::spec::{BertSpec, Head, Scheme};
 use crate::error::Result;
 use crate::families::survey::Known;
 use crate::families::transformer::walk::{Linear, Walk};
-use crate::sites::Role;
+use crate::sites::{Fold, Role};
 
 /// Walks the encoder.
 pub(crate) fn survey<'a>(spec: &BertSpec, known: Known<'a>) -> Result<Walk<'a>> {
@@ -123,10 +123,13 @@ fn head(spec: &BertSpec, hidden: usize, before: &str, walk: &mut Walk<'_>) -> Re
     match &spec.head {
         Head::Text => {
             let pooled = walk.linear(draft(names.pooler(), Role::Pooler, hidden, Some(before)))?;
+            walk.fold(&[&names.pooler()], &Fold::Norm(before.to_owned()));
             walk.linear(draft(names.classifier(walk.known()), Role::Head, pooled, None))?;
         }
         Head::Token => {
-            walk.linear(draft(names.classifier(walk.known()), Role::Head, hidden, Some(before)))?;
+            let classifier = names.classifier(walk.known());
+            walk.linear(draft(classifier.clone(), Role::Head, hidden, Some(before)))?;
+            walk.fold(&[&classifier], &Fold::Norm(before.to_owned()));
         }
         Head::Embedding { projections, .. } => {
             let mut width = hidden;

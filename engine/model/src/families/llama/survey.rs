@@ -29,6 +29,7 @@ pub(crate) fn survey<'a>(spec: &LlamaSpec, known: Known<'a>) -> Result<Walk<'a>>
             bias: false,
             norm_before: Some(&spec.norm()),
         })?;
+        walk.fold(&[&spec.head()], &Fold::Norm(spec.norm()));
     }
     Ok(walk)
 }
