@@ -47,7 +47,7 @@ use crate::wording::counted;
 /// `fallback`, rows that are no multiple of 256 get `Q4_0` for `Q2_K` and `Q3_K`, `Q5_0` for `Q4_K`, `Q5_1` for `Q5_K`
 /// and `Q8_0` for `Q6_K`, and rows that are no multiple of 32 stay floats; without it they are refused. `importance`
 /// weighs errors at each input by the mean of its square over calibration rows: the steps of blocks are then searched
-/// for by weighted least squares, but for `q8_0`.
+/// for by weighted least squares, but for `q8_0`. `calibration_rows` are drawn at random.
 ///
 /// # Cost and limits
 /// Reads each weight once and holds one layer at a time. With `importance`, one pass of the calibration rows through
