@@ -70,7 +70,7 @@ impl Kernel for Avx2 {
                 }
             }
         }
-        sums.map(|sums| pulp::cast(sums))
+        sums.map(pulp::cast)
     }
 
     #[inline(always)]
@@ -104,7 +104,7 @@ impl Kernel for Avx512 {
                 }
             }
         }
-        sums.map(|sums| pulp::cast(sums))
+        sums.map(pulp::cast)
     }
 
     #[inline(always)]
@@ -122,8 +122,11 @@ pub(super) mod tests {
     use super::{Avx2, Avx512, Vectorized, Vnni};
     use crate::int8::kernel::Job;
 
+    /// Gives a job to a kernel; what comes of it.
+    type Run<'a> = dyn Fn(&mut dyn FnMut(Job<'_>)) -> Vec<f32> + 'a;
+
     /// Every kernel that the processor runs gives these bits for the job.
-    pub(in crate::int8) fn agree(run: &dyn Fn(&mut dyn FnMut(Job<'_>)) -> Vec<f32>, expected: &[f32]) {
+    pub(in crate::int8) fn agree(run: &Run<'_>, expected: &[f32]) {
         if let Some(simd) = V3::try_new() {
             assert_eq!(run(&mut |job| simd.vectorize(Vectorized { kernel: Avx2(simd), job })), expected);
         }

@@ -15,7 +15,7 @@ pub(crate) fn problems(loaded: &Loaded, model: &Checkpoint, outline: &Outline) -
         };
         refusals.into_iter().map(move |(reason, help)| {
             let message = format!("a `{}` export is not possible: {reason}", export.format);
-            Diagnostic::new("P016", message).label(place.clone(), "").help(help)
+            Diagnostic::new("P016", message).label(place, "").help(help)
         })
     });
     found.collect()

@@ -257,7 +257,7 @@ mod tests {
             let mut step = Step::NONE;
             for place in 0..columns {
                 let column = layer.factor.order[place];
-                if layer.late_steps && column % layer.group == 0 {
+                if layer.late_steps && column.is_multiple_of(layer.group) {
                     let group: Vec<f32> =
                         now[column..(column + layer.group).min(columns)].iter().map(|w| *w as f32).collect();
                     step = layer.grid.fit(&group);
