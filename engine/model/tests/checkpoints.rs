@@ -149,59 +149,6 @@ fn weights_in_blocks_come_back_in_every_type() {
     }
 }
 
-/// The same bytes as blocks of another type are another model.
-#[test]
-fn the_type_of_blocks_is_part_of_the_model() {
-    let bytes: std::sync::Arc<[u8]> = vec![0x11; 4 * 144].into();
-    let with = |kind, shape: &[usize]| {
-        let mut model = model();
-        let weight = BlockWeight { shape: shape.to_vec(), kind, bytes: bytes.clone() };
-        model.set_weight("extra.weight", Weight::Blocks(weight));
-        model
-    };
-    let (one, other) = (with(GgmlType::Q4_0, &[4, 256]), with(GgmlType::Q4K, &[4, 256]));
-    assert_ne!(one.digest().unwrap(), other.digest().unwrap());
-    assert_eq!(one.changed_tensors(&other).unwrap(), ["extra.weight"]);
-}
-
-#[test]
-fn blocks_that_are_not_there_are_refused() {
-    let said = |blocks: serde_json::Value| {
-        let directory = TempDir::new().unwrap();
-        let mut model = model();
-        model.set_weight(
-            "extra.weight",
-            Weight::Dense { tensor: Tensor::new(&[[1_u8; 18]], &Device::Cpu).unwrap(), masked: false },
-        );
-        model.save(directory.path()).unwrap();
-        let path = directory.path().join("paring.json");
-        let mut paring: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-        paring["blocks"] = blocks;
-        fs::write(&path, paring.to_string()).unwrap();
-        match Checkpoint::open(directory.path()) {
-            Ok(_) => "it opens".to_owned(),
-            Err(ModelError::Malformed { reason, .. }) => reason,
-            Err(other) => panic!("{other}"),
-        }
-    };
-    assert_eq!(said(json!({"extra.weight": {"type": "q4_0", "shape": [1, 32]}})), "it opens");
-    let cases = [
-        (json!([1, 64]), "tensor `extra.weight` has type `U8` and shape [1, 18], expected `U8` and [1, 36]"),
-        (json!([1, 33]), "tensor `extra.weight`: rows of shape [33] are no whole Q4_0 blocks of 32 numbers"),
-        (json!([32]), "tensor `extra.weight`: it is no matrix"),
-        (json!([0, 32]), "tensor `extra.weight`: no weight has shape [0, 32]"),
-        (
-            json!([u64::MAX, 1_u64 << 62, 32]),
-            "tensor `extra.weight`: rows of shape [4611686018427387904, 32] are no whole Q4_0 blocks of 32 numbers",
-        ),
-    ];
-    for (shape, expected) in cases {
-        assert_eq!(said(json!({"extra.weight": {"type": "q4_0", "shape": shape}})), expected);
-    }
-    assert_eq!(said(json!({"other": {"type": "q4_0", "shape": [1, 32]}})), "tensor `other` is missing");
-    assert!(said(json!({"other": {"type": "q9_9", "shape": [1, 32]}})).contains("unknown variant `q9_9`"));
-}
-
 #[test]
 fn a_quantized_convolution_keeps_its_shape() {
     let kernel = Tensor::rand(-1.0_f32, 1.0, (3, 2, 3, 3), &Device::Cpu).unwrap();
