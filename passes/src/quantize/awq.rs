@@ -5,23 +5,21 @@ mod scale;
 
 use candle_core::{DType, Tensor};
 use faer::Mat;
-use paring_data::Part;
-use paring_model::{Checkpoint, Fold, Granularity, Site, Weight, WeightScheme};
+use paring_model::{Checkpoint, Fold, Site, Weight, WeightScheme};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::calibrated::{self, OutputError};
-use super::groups;
 use super::hessian::Hessian;
 use super::rounding::{self, describe};
 use super::scales::WeightObserver;
 use super::scheme::{self, Sharing};
-use crate::calibration::{self, Calibration};
+use crate::calibration::Calibration;
 use crate::context::Cx;
 use crate::effect::{Effect, PlanCx};
 use crate::error::{PassError, Problem};
 use crate::pass::{Definition, Leaves, Needs, PassInfo};
-use crate::receipt::{Outcome, Receipt};
+use crate::receipt::Outcome;
 use crate::walk::{Figures, Finished, Group, Visitor, walk};
 use crate::weights::FloatWeight;
 use crate::wording::counted;
@@ -123,9 +121,6 @@ impl Definition for Awq {
         let scheme = parameters.scheme();
         let mut effect = calibrated::plan(cx, scheme)?;
         let sites = calibrated::multiplying(cx.sites);
-        if let Granularity::Group(size) = scheme.granularity {
-            groups::check(cx, &sites, size).map_err(|problem| vec![problem])?;
-        }
         let folded = sites.iter().filter(|site| calibrated::fold(site, &sites).is_some()).count();
         if folded == 0 {
             let problem = Problem::new("", "nothing before any of the targets can take up scales of their inputs");
@@ -135,9 +130,7 @@ impl Definition for Awq {
             let rest = counted(sites.len() - folded, "site");
             effect.notes.push(format!("{rest} with nothing before that takes up scales: clipped and rounded only"));
         }
-        let rows = calibration::planned_rows(cx, parameters.calibration_rows);
-        effect.notes.push(format!("{}, from {}", describe(scheme), counted(rows, "calibration row")));
-        effect.notes.extend(cx.stand_in_note(Part::Calibrate));
+        effect.notes.extend(calibrated::notes(cx, &describe(scheme), parameters.calibration_rows));
         Ok(effect)
     }
 
@@ -145,17 +138,7 @@ impl Definition for Awq {
         let calibration = Calibration::new(cx, &model, parameters.calibration_rows)?;
         let mut visitor = Scaling { parameters, targets: cx.sites, inputs: Inputs::default(), seen: Vec::new() };
         let (model, sites) = walk(cx, model, &calibration, &mut visitor)?;
-        let mut receipt = Receipt { sites, ..Receipt::default() };
-        let total = |name: &str| receipt.sites.values().filter_map(|figures| figures.get(name)).sum::<f64>();
-        let (found, nearest) = (total("output_error"), total("nearest_output_error"));
-        let ratio = if nearest > 0.0 { found / nearest } else { 0.0 };
-        receipt.figures.insert("calibration_rows".to_owned(), calibration.rows as f64);
-        receipt.figures.insert("output_error_ratio".to_owned(), ratio);
-        receipt.summary = format!(
-            "scaled and rounded {}: {}; output error {ratio:.3} of that of rounding to nearest",
-            counted(receipt.sites.len(), "site"),
-            describe(parameters.scheme()),
-        );
+        let receipt = calibrated::receipt("scaled and rounded", parameters.scheme(), sites, calibration.rows);
         Ok(Outcome { model, receipt })
     }
 }

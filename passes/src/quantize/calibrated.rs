@@ -3,15 +3,20 @@
 
 use candle_core::{Device, Tensor};
 use faer::Mat;
+use indexmap::IndexMap;
+use paring_data::Part;
 use paring_model::quantized::patches;
-use paring_model::{Fold, Site, SiteKind, WeightScheme};
+use paring_model::{Fold, Granularity, Site, SiteKind, WeightScheme};
 
-use super::rounding;
+use super::groups;
+use super::rounding::{self, describe};
 use crate::calibration;
 use crate::effect::{Effect, PlanCx};
 use crate::error::{PassError, Problem};
-use crate::walk::Group;
+use crate::receipt::Receipt;
+use crate::walk::{Figures, Group};
 use crate::weights;
+use crate::wording::counted;
 
 /// The sites that multiply: all but lookup tables.
 pub(crate) fn multiplying(sites: &[Site]) -> Vec<Site> {
@@ -32,9 +37,35 @@ pub(crate) fn plan(cx: &PlanCx<'_>, scheme: WeightScheme) -> Result<Effect, Vec<
     }
     let sites = multiplying(cx.sites);
     let mut effect = rounding::plan(&PlanCx { sites: &sites, ..*cx }, scheme, None)?;
+    if let Granularity::Group(size) = scheme.granularity {
+        groups::check(cx, &sites, size).map_err(|problem| vec![problem])?;
+    }
     effect.skips = skips(cx);
     effect.memory += memory(cx, &sites);
     Ok(effect)
+}
+
+/// What a plan says of the calibration rows, of which at most `limit` are looked at.
+pub(crate) fn notes(cx: &PlanCx<'_>, what: &str, limit: usize) -> Vec<String> {
+    let rows = calibration::planned_rows(cx, limit);
+    let from = format!("{what}, from {}", counted(rows, "calibration row"));
+    std::iter::once(from).chain(cx.stand_in_note(Part::Calibrate)).collect()
+}
+
+/// The receipt of sites whose figures tell their output error, and what it would be with the nearest integers. `did`:
+/// "rounded".
+pub(crate) fn receipt(did: &str, scheme: WeightScheme, sites: IndexMap<String, Figures>, rows: usize) -> Receipt {
+    let total = |name: &str| sites.values().filter_map(|figures| figures.get(name)).sum::<f64>();
+    let (found, nearest) = (total("output_error"), total("nearest_output_error"));
+    let ratio = if nearest > 0.0 { found / nearest } else { 0.0 };
+    let summary = format!(
+        "{did} {}: {}; output error {ratio:.3} of that of rounding to nearest",
+        counted(sites.len(), "site"),
+        describe(scheme),
+    );
+    let figures = [("calibration_rows", rows as f64), ("output_error_ratio", ratio)];
+    let figures = figures.into_iter().map(|(name, figure)| (name.to_owned(), figure)).collect();
+    Receipt { summary, sites, figures, ..Receipt::default() }
 }
 
 /// Sites that are left as they are, with the reason.

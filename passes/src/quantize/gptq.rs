@@ -2,26 +2,24 @@
 
 mod solve;
 
-use paring_data::Part;
 use paring_model::{Checkpoint, Granularity, QuantizedWeight, Site, Weight, WeightScheme};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::calibrated;
 use super::calibrated::OutputError;
 use super::hessian::{Factor, Hessian};
 use super::rounding::{self, describe};
 use super::scales::{self, WeightObserver};
 use super::scheme::{self, Sharing};
-use super::{calibrated, groups};
-use crate::calibration::{self, Calibration};
+use crate::calibration::Calibration;
 use crate::context::Cx;
 use crate::effect::{Effect, PlanCx};
 use crate::error::{PassError, Problem};
 use crate::pass::{Definition, Leaves, Needs, PassInfo};
-use crate::receipt::{Outcome, Receipt};
+use crate::receipt::Outcome;
 use crate::walk::{Figures, Group, Visitor, walk};
 use crate::weights::FloatWeight;
-use crate::wording::counted;
 use solve::{Grid, Layer, Rounded, Step};
 
 /// Rounds weights to integers of 2 to 8 bits one input column after the other; the weights that are not rounded yet make
@@ -144,12 +142,7 @@ impl Definition for Gptq {
     fn plan(parameters: &GptqParameters, cx: &PlanCx<'_>) -> Result<Effect, Vec<Problem>> {
         let scheme = parameters.scheme();
         let mut effect = calibrated::plan(cx, scheme)?;
-        if let Granularity::Group(size) = scheme.granularity {
-            groups::check(cx, &calibrated::multiplying(cx.sites), size).map_err(|problem| vec![problem])?;
-        }
-        let rows = calibration::planned_rows(cx, parameters.calibration_rows);
-        effect.notes.push(format!("{}, from {}", describe(scheme), counted(rows, "calibration row")));
-        effect.notes.extend(cx.stand_in_note(Part::Calibrate));
+        effect.notes.extend(calibrated::notes(cx, &describe(scheme), parameters.calibration_rows));
         Ok(effect)
     }
 
@@ -160,17 +153,7 @@ impl Definition for Gptq {
         let rounding = Rounding::new(&schemes, parameters.observer);
         let mut visitor = Rounding { act_order, static_groups, damping, ..rounding };
         let (model, sites) = walk(cx, model, &calibration, &mut visitor)?;
-        let mut receipt = Receipt { sites, ..Receipt::default() };
-        let total = |name: &str| receipt.sites.values().filter_map(|figures| figures.get(name)).sum::<f64>();
-        let (found, nearest) = (total("output_error"), total("nearest_output_error"));
-        let ratio = if nearest > 0.0 { found / nearest } else { 0.0 };
-        receipt.figures.insert("calibration_rows".to_owned(), calibration.rows as f64);
-        receipt.figures.insert("output_error_ratio".to_owned(), ratio);
-        receipt.summary = format!(
-            "rounded {}: {}; output error {ratio:.3} of that of rounding to nearest",
-            counted(receipt.sites.len(), "site"),
-            describe(parameters.scheme()),
-        );
+        let receipt = calibrated::receipt("rounded", parameters.scheme(), sites, calibration.rows);
         Ok(Outcome { model, receipt })
     }
 }

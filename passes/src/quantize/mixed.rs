@@ -4,7 +4,6 @@ mod allocate;
 
 use std::collections::BTreeMap;
 
-use paring_data::Part;
 use paring_model::{Checkpoint, Weight, WeightOutline, WeightScheme};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,10 +12,10 @@ use serde_json::json;
 use super::calibrated::{self, OutputError};
 use super::gptq::Rounding;
 use super::hessian::Hessian;
+use super::rounding;
 use super::scales::{self, WeightObserver};
 use super::scheme;
-use super::{groups, rounding};
-use crate::calibration::{self, Calibration};
+use crate::calibration::Calibration;
 use crate::context::Cx;
 use crate::effect::{Effect, PlanCx};
 use crate::error::{PassError, Problem};
@@ -193,18 +192,13 @@ impl Definition for Mixed {
         let fewest = parameters.choices().first().copied().unwrap_or(2);
         let mut effect = calibrated::plan(cx, parameters.scheme(fewest))?;
         let sites = calibrated::multiplying(cx.sites);
-        if let Some(size) = parameters.group_size {
-            groups::check(cx, &sites, size).map_err(|problem| vec![problem])?;
-        }
         let shapes: Vec<Vec<usize>> = sites.iter().map(|site| crate::weights::shape(cx, site).to_vec()).collect();
         let budget = parameters.budget(&shapes, effect.outline.file_size()).map_err(|problem| vec![problem])?;
         effect.exact = false;
         effect
             .notes
             .push(format!("bits of each site within {budget} bytes; the size told is that of {fewest} bits each"));
-        let rows = calibration::planned_rows(cx, parameters.calibration_rows);
-        effect.notes.push(format!("errors come from {}", counted(rows, "calibration row")));
-        effect.notes.extend(cx.stand_in_note(Part::Calibrate));
+        effect.notes.extend(calibrated::notes(cx, "errors of outputs", parameters.calibration_rows));
         Ok(effect)
     }
 
