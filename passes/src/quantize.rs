@@ -2,6 +2,7 @@
 
 mod calibrated;
 mod clipping;
+mod each;
 mod groups;
 mod hessian;
 mod histogram;

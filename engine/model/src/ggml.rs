@@ -6,6 +6,7 @@ mod kind;
 mod matrix;
 mod round;
 mod search;
+mod steps;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use crate::error::{ModelError, Result};
 
 pub use kind::GgmlType;
 pub use matrix::BlockMatrix;
+pub use steps::{BlockStep, BlockSteps};
 
 /// A matrix in blocks (or a convolution kernel, its last three dimensions flattened to inputs). Each row is a whole
 /// number of blocks.

@@ -1,4 +1,5 @@
-//! Integer matrix multiplication: inputs of up to 12 bits by 8-bit weights, summed exactly in 32 bits, scaled to floats.
+//! Integer matrix multiplication: inputs of up to 16 bits by weights of up to 8, summed exactly in 32 bits, scaled to
+//! floats.
 //!
 //! Weights are packed once, when a network is built: output channels lie in panels of [`PANEL`], and in a panel two
 //! inputs of every channel lie side by side, which is what the processor's multiply-add of pairs reads. Sums are exact,

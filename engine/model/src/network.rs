@@ -175,10 +175,7 @@ impl WeightSource for Checkpoint {
         Ok(match self.weight(&format!("{name}.weight"))? {
             Weight::Dense { tensor, .. } => TapWeight::Dense(tensor.to_dtype(DType::F32)?),
             Weight::Blocks(weight) => TapWeight::Blocks(BlockMatrix::new(&weight)?),
-            Weight::Quantized(weight) => match IntegerWeight::new(&weight) {
-                Some(packed) => TapWeight::Integers(Arc::new(packed)),
-                None => TapWeight::Quantized(Arc::new(weight)),
-            },
+            Weight::Quantized(weight) => TapWeight::Integers(Arc::new(IntegerWeight::new(&weight))),
         })
     }
 

@@ -9,7 +9,7 @@ mod window;
 
 use std::ops::Range;
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -133,7 +133,7 @@ impl QuantizedWeight {
     }
 
     /// The numbers that some output channels stand for, row after row.
-    pub(crate) fn dequantize_rows(&self, outputs: Range<usize>) -> Vec<f32> {
+    pub fn dequantize_rows(&self, outputs: Range<usize>) -> Vec<f32> {
         let mut numbers = Vec::with_capacity(outputs.len() * self.inputs());
         for output in outputs {
             for (group, values) in self.row(output).chunks(self.group()).enumerate() {
@@ -161,7 +161,22 @@ impl QuantizedWeight {
     /// When the scheme does not fit the shape (a group size that does not divide the inputs), scales or zero points
     /// are too few, too many or out of range, or a weight is not finite.
     pub fn round(weight: &Tensor, scheme: WeightScheme, scales: &[f32], zero_points: &[i8]) -> Result<Self> {
-        rounding::round(weight, scheme, scales, zero_points)
+        let numbers = weight.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+        Self::round_numbers(&numbers, weight.dims(), scheme, scales, zero_points)
+    }
+
+    /// As [`QuantizedWeight::round`], for plain numbers in row-major order.
+    ///
+    /// # Errors
+    /// As [`QuantizedWeight::round`].
+    pub fn round_numbers(
+        numbers: &[f32],
+        shape: &[usize],
+        scheme: WeightScheme,
+        scales: &[f32],
+        zero_points: &[i8],
+    ) -> Result<Self> {
+        rounding::round(numbers, shape, scheme, scales, zero_points)
     }
 
     /// Checks that the parts fit each other and every number is one that the scheme can hold.

@@ -32,11 +32,11 @@ pub enum TapWeight {
     },
     /// Computed anew for each forward pass, with gradients; the input of the layer too.
     Provided(Arc<dyn WeightProvider>),
-    /// Packed integers that become floats as they are needed.
+    /// Integers of a table whose rows become floats as they are looked up.
     Quantized(Arc<QuantizedWeight>),
     /// Runs in ggml's arithmetic; where gradients are wanted, as plain numbers that get none.
     Blocks(BlockMatrix),
-    /// Multiplies integers; inference only.
+    /// Multiplies integers; where gradients are wanted, as plain numbers that get none, unless its input is quantized.
     Integers(Arc<IntegerWeight>),
     /// Read when it is first used, and may be replaced between two uses.
     Late(Arc<LateWeight>),
@@ -175,7 +175,7 @@ impl TapLinear {
             TapWeight::Masked { tensor, mask } => x.matmul(&tensor.mul(mask)?.t()?)?,
             TapWeight::Late(_) => return Err(late::nested(&self.name)),
             TapWeight::Blocks(weight) => weight.linear(&self.name, x, cx.mode)?,
-            TapWeight::Quantized(weight) => weight.linear(&self.name, x)?,
+            TapWeight::Quantized(weight) => x.matmul(&weight.dequantize()?.t()?)?,
             TapWeight::Integers(weight) => return weight.linear(&self.name, x, self.bias.as_ref(), shared, cx.mode),
             TapWeight::Provided(provider) => provider.input(x, cx.mode)?.matmul(&provider.weight()?.t()?)?,
         };
@@ -200,7 +200,7 @@ impl TapConv {
             TapWeight::Dense(tensor) => convolve(x, tensor)?,
             TapWeight::Masked { tensor, mask } => convolve(x, &tensor.mul(mask)?)?,
             TapWeight::Provided(provider) => convolve(&provider.input(x, cx.mode)?, &provider.weight()?)?,
-            TapWeight::Quantized(weight) => weight.conv(&self.name, x, self.stride, self.padding, cx.mode)?,
+            TapWeight::Quantized(weight) => convolve(x, &weight.dequantize()?)?,
             TapWeight::Late(_) => return Err(late::nested(&self.name)),
             TapWeight::Blocks(weight) => convolve(x, &weight.like(x)?)?,
             TapWeight::Integers(weight) => weight.conv(&self.name, x, self.stride, self.padding, cx.mode)?,

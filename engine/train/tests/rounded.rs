@@ -116,7 +116,9 @@ fn integers_compute_what_training_saw(
     let mut integers = model.clone();
     trainable.store(&mut integers).unwrap();
     let computed = integers.network().unwrap().forward(&input, &mut Forward::inference()).unwrap();
-    assert!(difference(&seen, &computed) < 1e-5, "{}", difference(&seen, &computed));
+    // Inputs that training does not round become integers of 16 bits.
+    let most = if inputs { 1e-5 } else { 2e-4 };
+    assert!(difference(&seen, &computed) < most, "{}", difference(&seen, &computed));
     assert!(difference(&seen, &float) > 1e-3, "nothing is rounded: {}", difference(&seen, &float));
     for site in sites.keys() {
         let weight = integers.weight(&format!("{site}.weight")).unwrap();

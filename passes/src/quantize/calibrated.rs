@@ -55,9 +55,7 @@ pub(crate) fn notes(cx: &PlanCx<'_>, what: &str, limit: usize) -> Vec<String> {
 /// The receipt of sites whose figures tell their output error, and what it would be with the nearest integers. `did`:
 /// "rounded".
 pub(crate) fn receipt(did: &str, scheme: WeightScheme, sites: IndexMap<String, Figures>, rows: usize) -> Receipt {
-    let total = |name: &str| sites.values().filter_map(|figures| figures.get(name)).sum::<f64>();
-    let (found, nearest) = (total("output_error"), total("nearest_output_error"));
-    let ratio = if nearest > 0.0 { found / nearest } else { 0.0 };
+    let ratio = error_ratio(&sites);
     let summary = format!(
         "{did} {}: {}; output error {ratio:.3} of that of rounding to nearest",
         counted(sites.len(), "site"),
@@ -66,6 +64,13 @@ pub(crate) fn receipt(did: &str, scheme: WeightScheme, sites: IndexMap<String, F
     let figures = [("calibration_rows", rows as f64), ("output_error_ratio", ratio)];
     let figures = figures.into_iter().map(|(name, figure)| (name.to_owned(), figure)).collect();
     Receipt { summary, sites, figures, ..Receipt::default() }
+}
+
+/// The output error of all sites over what it would be with the nearest integers.
+pub(crate) fn error_ratio(sites: &IndexMap<String, Figures>) -> f64 {
+    let total = |name: &str| sites.values().filter_map(|figures| figures.get(name)).sum::<f64>();
+    let (found, nearest) = (total("output_error"), total("nearest_output_error"));
+    if nearest > 0.0 { found / nearest } else { 0.0 }
 }
 
 /// Sites that are left as they are, with the reason.
@@ -93,7 +98,7 @@ pub(crate) fn fold<'a>(site: &'a Site, targets: &[Site]) -> Option<&'a Fold> {
 }
 
 /// Bytes of the second derivatives of the largest input, three times in f64 and once in f32, and their factor.
-fn memory(cx: &PlanCx<'_>, sites: &[Site]) -> u64 {
+pub(crate) fn memory(cx: &PlanCx<'_>, sites: &[Site]) -> u64 {
     let inputs = sites.iter().map(|site| weights::inputs(weights::shape(cx, site))).max().unwrap_or(0);
     (inputs * inputs * (3 * 8 + 2 * 4)) as u64
 }

@@ -4,6 +4,7 @@ use paring_model::{ActivationScheme, Checkpoint, Granularity, InputForm, Weight,
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::each::each;
 use super::rounding;
 use super::scales::WeightObserver;
 use crate::context::Cx;
@@ -79,20 +80,16 @@ impl Definition for DynamicInt8 {
         Ok(effect)
     }
 
-    fn run(parameters: &DynamicInt8Parameters, cx: &mut Cx<'_>, mut model: Checkpoint) -> Result<Outcome, PassError> {
+    fn run(parameters: &DynamicInt8Parameters, cx: &mut Cx<'_>, model: Checkpoint) -> Result<Outcome, PassError> {
         let bits = parameters.activation_bits;
         let input = Some(InputForm::by_row(bits));
-        let mut receipt = Receipt::default();
-        for (done, site) in cx.sites.iter().enumerate() {
-            cx.check_cancelled()?;
-            cx.services.progress(done, cx.sites.len(), &site.name);
-            let (mut weight, figures) = rounding::round(&model, site, SCHEME, WeightObserver::Minmax, input)?;
+        let (model, sites) = each(cx, model, cx.sites, &|model, site| {
+            let (mut weight, figures) = rounding::round(model, site, SCHEME, WeightObserver::Minmax, input)?;
             weight.activation = rounding::input_of(site, input).map(|_| ActivationScheme::ByRow { bits });
-            model.set_weight(&site.weight(), Weight::Quantized(weight));
-            receipt.sites.insert(site.name.clone(), figures);
-        }
-        receipt.summary = format!("{}: {}", counted(cx.sites.len(), "site"), describe(parameters));
-        Ok(Outcome { model, receipt })
+            Ok((Weight::Quantized(weight), figures))
+        })?;
+        let summary = format!("{}: {}", counted(cx.sites.len(), "site"), describe(parameters));
+        Ok(Outcome { model, receipt: Receipt { summary, sites, ..Receipt::default() } })
     }
 }
 

@@ -2,12 +2,17 @@
 
 use indexmap::IndexMap;
 use paring_data::Part;
-use paring_model::{BlockWeight, Checkpoint, GgmlType, Site, Weight, WeightOutline};
+use paring_model::{BlockWeight, Checkpoint, GgmlType, Site, SiteKind, Weight, WeightOutline};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::calibrated;
+use super::each::each;
+use super::gptq::{Form, Method, Rounding};
 use super::layouts::{Layout, Rules};
 use super::mixes::Mix;
+use super::rounding;
+use super::scales::WeightObserver;
 use super::squares::Squares;
 use crate::calibration::{self, Calibration};
 use crate::context::Cx;
@@ -15,7 +20,8 @@ use crate::effect::{Effect, PlanCx};
 use crate::error::{PassError, Problem};
 use crate::pass::{Definition, Leaves, Needs, PassInfo};
 use crate::receipt::{Outcome, Receipt};
-use crate::weights::{self, Difference, FloatWeight};
+use crate::walk::{Figures, walk};
+use crate::weights::{self, FloatWeight};
 use crate::wording::counted;
 
 /// Rounds weights to blocks of small integers as llama.cpp has them, ready for a GGUF file.
@@ -47,15 +53,19 @@ use crate::wording::counted;
 /// `fallback`, rows that are no multiple of 256 get `Q4_0` for `Q2_K` and `Q3_K`, `Q5_0` for `Q4_K`, `Q5_1` for `Q5_K`
 /// and `Q8_0` for `Q6_K`, and rows that are no multiple of 32 stay floats; without it they are refused. `importance`
 /// weighs errors at each input by the mean of its square over calibration rows: the steps of blocks are then searched
-/// for by weighted least squares, but for `q8_0`. `calibration_rows` are drawn at random.
+/// for by weighted least squares, but for `q8_0`. With `gptq` as its `method` the weights of layers in blocks of 32 are
+/// rounded one input column after the other, as `quantize/gptq` does, so that later ones make up for the error of
+/// earlier ones; lookup tables and blocks of 256 are still rounded to nearest. `calibration_rows` are drawn at random.
 ///
 /// # Cost and limits
-/// Reads each weight once and holds one layer at a time. With `importance`, one pass of the calibration rows through
-/// the model, and a search that takes some ten times as long as plain rounding.
+/// Reads each weight once and holds one layer at a time; of a large model what is done is kept every 33 million weights,
+/// so that a run that was cut off goes on after it. With `importance`, one pass of the calibration rows through the
+/// model, and a search that takes some ten times as long as plain rounding. With `method: gptq`, the cost of
+/// `quantize/gptq`.
 ///
 /// # Source
 /// The layouts and mixes of llama.cpp (ggml-quants.c and llama-quant.cpp); Frantar et al. 2022, "GPTQ", section 2, on
-/// why errors are weighed by inputs.
+/// why errors are weighed by inputs, and algorithm 1 for `method: gptq`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GgufParameters {
@@ -72,10 +82,17 @@ pub struct GgufParameters {
     /// Errors at inputs that are large in calibration rows count for more.
     #[serde(default)]
     pub importance: bool,
-    /// At most this many rows are looked at where `importance` is true.
+    /// How weights are rounded.
+    #[serde(default = "nearest")]
+    pub method: Method,
+    /// At most this many rows are looked at where `importance` is true or `method` is `gptq`.
     #[serde(default = "rows")]
     #[schemars(range(min = 8, max = 1_000_000))]
     pub calibration_rows: usize,
+}
+
+fn nearest() -> Method {
+    Method::Nearest
 }
 
 fn rows() -> usize {
@@ -101,7 +118,7 @@ impl Definition for Gguf {
 
     fn plan(parameters: &GgufParameters, cx: &PlanCx<'_>) -> Result<Effect, Vec<Problem>> {
         let mut problems = weights::problems(cx);
-        problems.extend(parameters.importance.then(|| unobserved(cx)).flatten());
+        problems.extend(unobserved(parameters, cx));
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -110,40 +127,110 @@ impl Definition for Gguf {
         let layouts = rules(parameters).layouts(cx.sites, &all, &inputs)?;
         let mut effect = Effect::same_shape(cx.outline);
         effect.skips = weights::untargeted(cx);
-        for (site, layout) in cx.sites.iter().zip(layouts) {
-            apply(&mut effect, site, layout, inputs(site));
+        for (site, layout) in cx.sites.iter().zip(&layouts) {
+            apply(&mut effect, site, *layout, inputs(site));
         }
-        if parameters.importance {
+        if parameters.method == Method::Gptq {
+            let (compensated, direct) = split(parameters, cx.sites, &layouts);
+            if compensated.is_empty() {
+                let message = "is `gptq`, but no target is a layer in blocks of 32 numbers";
+                let help = "choose `types: q4_0`, `q4_1`, `q5_0`, `q5_1` or `q8_0`, or leave `method` out";
+                return Err(vec![Problem::new("/method", message).help(help)]);
+            }
+            effect.memory += calibrated::memory(cx, &sites_of(&compensated));
+            effect.notes.extend(to_nearest(&direct));
+        }
+        if let Some(what) = looked_at_for(parameters) {
             effect.memory += Squares::memory(cx.sites);
             let rows = calibration::planned_rows(cx, parameters.calibration_rows);
-            effect.notes.push(format!("the importance of inputs comes from {}", counted(rows, "row")));
+            effect.notes.push(format!("{what} from {}", counted(rows, "row")));
             effect.notes.extend(cx.stand_in_note(Part::Calibrate));
         }
         Ok(effect)
     }
 
-    fn run(parameters: &GgufParameters, cx: &mut Cx<'_>, mut model: Checkpoint) -> Result<Outcome, PassError> {
+    fn run(parameters: &GgufParameters, cx: &mut Cx<'_>, model: Checkpoint) -> Result<Outcome, PassError> {
         let outline = model.outline();
         let inputs = |site: &Site| outline.weights.get(&site.weight()).map_or(0, |it| weights::inputs(it.shape()));
         let layouts = rules(parameters).layouts(cx.sites, &outline.sites()?, &inputs);
         let layouts = layouts.map_err(|problems| {
             PassError::Failed(problems.into_iter().map(|problem| problem.message).collect::<Vec<_>>().join("; "))
         })?;
-        let mut receipt = Receipt::default();
-        let squares = parameters.importance.then(|| watch(parameters, cx, &model, &mut receipt)).transpose()?;
-        let mut counts: IndexMap<GgmlType, usize> = IndexMap::new();
-        for (done, (site, layout)) in cx.sites.iter().zip(layouts).enumerate() {
-            let Some(kind) = layout.kind() else { continue };
-            cx.check_cancelled()?;
-            cx.services.progress(done, cx.sites.len(), &site.name);
+        let (compensated, direct) = split(parameters, cx.sites, &layouts);
+        let kinds =
+            cx.sites.iter().zip(&layouts).filter_map(|(site, layout)| Some((site.name.clone(), layout.kind()?)));
+        let kinds: IndexMap<String, GgmlType> = kinds.collect();
+        let kind = |site: &str| kinds.get(site).copied().unwrap_or(parameters.types.base());
+        let calibration =
+            looked_at_for(parameters).map(|_| Calibration::new(cx, &model, parameters.calibration_rows)).transpose()?;
+        let squares = match &calibration {
+            Some(calibration) if parameters.importance && direct.iter().any(|(site, _)| multiplies(site)) => {
+                let mut squares = Squares::new(cx.sites);
+                calibration.watch(cx, &mut squares)?;
+                Some(squares)
+            }
+            _ => None,
+        };
+        let (mut model, mut sites) = each(cx, model, &sites_of(&direct), &|model, site| {
             let importance = squares.as_ref().and_then(|squares| squares.importance(&site.name, inputs(site)));
-            let (weight, figures) = round(&model, site, kind, importance.as_deref())?;
-            model.set_weight(&site.weight(), Weight::Blocks(weight));
-            receipt.sites.insert(site.name.clone(), figures);
-            *counts.entry(kind).or_default() += 1;
+            round(model, site, kind(&site.name), importance.as_deref())
+        })?;
+        let mut gain = String::new();
+        if let Some(calibration) = calibration.as_ref().filter(|_| !compensated.is_empty()) {
+            let forms = |site: &str| Form::Blocks { kind: kind(site), importance: parameters.importance };
+            let (done, told) = walk(
+                &Cx { sites: &sites_of(&compensated), stream: cx.stream.clone(), ..*cx },
+                model,
+                calibration,
+                &mut Rounding::new(&forms, WeightObserver::Minmax),
+            )?;
+            gain = format!("; output error {:.3} of that of rounding to nearest", calibrated::error_ratio(&told));
+            model = done;
+            sites.extend(told);
         }
-        receipt.summary = format!("rounded {}: {}", counted(receipt.sites.len(), "site"), shown(&counts));
+        let mut receipt = Receipt { summary: format!("{}{gain}", shown(&kinds)), sites, ..Receipt::default() };
+        let rows = calibration.map(|calibration| ("calibration_rows".to_owned(), calibration.rows as f64));
+        receipt.figures.extend(rows);
         Ok(Outcome { model, receipt })
+    }
+}
+
+/// A target and the type of its blocks.
+type Planned<'a> = (&'a Site, GgmlType);
+
+/// The targets whose columns are rounded one after the other, and those that are rounded to nearest.
+fn split<'a>(
+    parameters: &GgufParameters,
+    sites: &'a [Site],
+    layouts: &[Layout],
+) -> (Vec<Planned<'a>>, Vec<Planned<'a>>) {
+    let planned = sites.iter().zip(layouts).filter_map(|(site, layout)| Some((site, layout.kind()?)));
+    planned.partition(|(site, kind)| parameters.method == Method::Gptq && kind.block() == 32 && multiplies(site))
+}
+
+fn sites_of(planned: &[Planned<'_>]) -> Vec<Site> {
+    planned.iter().map(|(site, _)| (*site).clone()).collect()
+}
+
+fn multiplies(site: &Site) -> bool {
+    !matches!(site.kind, SiteKind::Embedding { .. })
+}
+
+/// What a plan with `method: gptq` says of targets that are rounded to nearest all the same.
+fn to_nearest(direct: &[Planned<'_>]) -> Option<String> {
+    let (site, kind) = direct.first()?;
+    let reason = if multiplies(site) { format!("{kind} has larger blocks") } else { "a lookup table".to_owned() };
+    let first = format!("rounded to nearest: `{}` ({reason})", site.name);
+    Some(if direct.len() > 1 { format!("{first} and {} more", direct.len() - 1) } else { first })
+}
+
+/// What the calibration rows are for, if they are looked at.
+fn looked_at_for(parameters: &GgufParameters) -> Option<&'static str> {
+    match (parameters.method, parameters.importance) {
+        (Method::Gptq, true) => Some("the importance of inputs and how errors are made up for come"),
+        (Method::Gptq, false) => Some("how errors are made up for comes"),
+        (Method::Nearest, true) => Some("the importance of inputs comes"),
+        (Method::Nearest, false) => None,
     }
 }
 
@@ -151,11 +238,13 @@ fn rules(parameters: &GgufParameters) -> Rules<'_> {
     Rules { mix: parameters.types, overrides: &parameters.overrides, fallback: parameters.fallback }
 }
 
-/// Why inputs cannot be watched.
-fn unobserved(cx: &PlanCx<'_>) -> Option<Problem> {
+/// Why inputs cannot be watched, where they have to be.
+fn unobserved(parameters: &GgufParameters, cx: &PlanCx<'_>) -> Option<Problem> {
+    looked_at_for(parameters)?;
     if cx.outline.config.is_none() {
+        let parameter = if parameters.importance { "importance" } else { "method" };
         let message = "needs a model that runs, but the family of this one is unknown";
-        return Some(Problem::new("/importance", message).help("leave `importance` out"));
+        return Some(Problem::new(format!("/{parameter}"), message).help(format!("leave `{parameter}` out")));
     }
     calibration::problem(cx)
 }
@@ -178,41 +267,26 @@ fn apply(effect: &mut Effect, site: &Site, layout: Layout, inputs: usize) {
     effect.touches.push(site.name.clone());
 }
 
-fn watch(
-    parameters: &GgufParameters,
-    cx: &Cx<'_>,
-    model: &Checkpoint,
-    receipt: &mut Receipt,
-) -> Result<Squares, PassError> {
-    let calibration = Calibration::new(cx, model, parameters.calibration_rows)?;
-    let mut squares = Squares::new(cx.sites);
-    calibration.watch(cx, &mut squares)?;
-    receipt.figures.insert("calibration_rows".to_owned(), calibration.rows as f64);
-    Ok(squares)
-}
-
-/// A site's weight in blocks, and the figures of its receipt.
+/// A site's weight in blocks, rounded to nearest, and the figures of its receipt.
 fn round(
     model: &Checkpoint,
     site: &Site,
     kind: GgmlType,
     importance: Option<&[f32]>,
-) -> Result<(BlockWeight, IndexMap<String, f64>), PassError> {
+) -> Result<(Weight, Figures), PassError> {
     let weight = FloatWeight::read(model, site)?;
     let rounded = BlockWeight::round(&weight.numbers, &weight.shape, kind, importance)?;
     let restored = rounded.dequantize()?.flatten_all()?.to_vec1::<f32>()?;
-    let difference = Difference::between(&weight.numbers, &restored);
-    let figures = [
-        ("bits_per_weight", rounded.bytes.len() as f64 * 8.0 / weight.numbers.len().max(1) as f64),
-        ("mean_squared_error", difference.mean_squared),
-        ("relative_error", difference.relative),
-    ];
-    Ok((rounded, figures.into_iter().map(|(name, figure)| (name.to_owned(), figure)).collect()))
+    let figures = rounding::told(&weight, &restored, rounding::bits_of_blocks(&rounded));
+    Ok((Weight::Blocks(rounded), figures))
 }
 
-/// "3 in Q4_K, 1 in Q6_K".
-fn shown(counts: &IndexMap<GgmlType, usize>) -> String {
-    counts.iter().map(|(kind, count)| format!("{count} in {kind}")).collect::<Vec<_>>().join(", ")
+/// "rounded 4 sites: 3 in Q4_K, 1 in Q6_K".
+fn shown(kinds: &IndexMap<String, GgmlType>) -> String {
+    let mut counts: IndexMap<GgmlType, usize> = IndexMap::new();
+    kinds.values().for_each(|kind| *counts.entry(*kind).or_default() += 1);
+    let counts: Vec<String> = counts.iter().map(|(kind, count)| format!("{count} in {kind}")).collect();
+    format!("rounded {}: {}", counted(kinds.len(), "site"), counts.join(", "))
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! `quantize/gptq`: weights rounded one after the other, later ones making up for the error of earlier ones.
 
+mod form;
 mod solve;
 
-use paring_model::{Checkpoint, Granularity, QuantizedWeight, Site, Weight, WeightScheme};
+use paring_model::{Checkpoint, Site, Weight, WeightScheme};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +11,7 @@ use super::calibrated;
 use super::calibrated::OutputError;
 use super::hessian::{Factor, Hessian};
 use super::rounding::{self, describe};
-use super::scales::{self, WeightObserver};
+use super::scales::WeightObserver;
 use super::scheme::{self, Sharing};
 use crate::calibration::Calibration;
 use crate::context::Cx;
@@ -20,7 +21,10 @@ use crate::pass::{Definition, Leaves, Needs, PassInfo};
 use crate::receipt::Outcome;
 use crate::walk::{Figures, Group, Visitor, walk};
 use crate::weights::FloatWeight;
-use solve::{Grid, Layer, Rounded, Step};
+use form::Target;
+use solve::Layer;
+
+pub(super) use form::Form;
 
 /// Rounds weights to integers of 2 to 8 bits one input column after the other; the weights that are not rounded yet make
 /// up for the error of those that are, as far as calibration inputs tell how.
@@ -148,9 +152,9 @@ impl Definition for Gptq {
 
     fn run(parameters: &GptqParameters, cx: &mut Cx<'_>, model: Checkpoint) -> Result<Outcome, PassError> {
         let calibration = Calibration::new(cx, &model, parameters.calibration_rows)?;
-        let schemes = |_: &str| parameters.scheme();
+        let forms = |_: &str| Form::Integers(parameters.scheme());
         let GptqParameters { act_order, static_groups, damping, .. } = *parameters;
-        let rounding = Rounding::new(&schemes, parameters.observer);
+        let rounding = Rounding::new(&forms, parameters.observer);
         let mut visitor = Rounding { act_order, static_groups, damping, ..rounding };
         let (model, sites) = walk(cx, model, &calibration, &mut visitor)?;
         let receipt = calibrated::receipt("rounded", parameters.scheme(), sites, calibration.rows);
@@ -158,10 +162,20 @@ impl Definition for Gptq {
     }
 }
 
+/// How weights are rounded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// To the nearest integer.
+    Nearest,
+    /// Later weights make up for the error of earlier ones.
+    Gptq,
+}
+
 /// Sums up a group's inputs, then rounds its weights.
 pub(super) struct Rounding<'a> {
-    /// How the weight of a site is rounded.
-    schemes: &'a dyn Fn(&str) -> WeightScheme,
+    /// What the weight of a site becomes.
+    forms: &'a dyn Fn(&str) -> Form,
     observer: WeightObserver,
     act_order: bool,
     static_groups: bool,
@@ -171,9 +185,9 @@ pub(super) struct Rounding<'a> {
 
 impl<'a> Rounding<'a> {
     /// With the defaults of `quantize/gptq`.
-    pub(super) fn new(schemes: &'a dyn Fn(&str) -> WeightScheme, observer: WeightObserver) -> Self {
+    pub(super) fn new(forms: &'a dyn Fn(&str) -> Form, observer: WeightObserver) -> Self {
         let damping = one_percent();
-        Self { schemes, observer, act_order: true, static_groups: true, damping, hessian: Hessian::default() }
+        Self { forms, observer, act_order: true, static_groups: true, damping, hessian: Hessian::default() }
     }
 }
 
@@ -187,8 +201,9 @@ impl Visitor for Rounding<'_> {
         let name = group.sites.first().map(|site| site.name.as_str()).unwrap_or_default();
         let mean = hessian.mean(name)?;
         let factor = Factor::new(name, &mean, self.damping, self.act_order)?;
+        let squares: Vec<f32> = mean.diagonal().column_vector().iter().map(|square| *square as f32).collect();
         let errors = OutputError::new(&mean)?;
-        group.sites.iter().map(|site| self.round(model, site, &factor, &errors)).collect()
+        group.sites.iter().map(|site| self.round(model, site, (&factor, &squares), &errors)).collect()
     }
 }
 
@@ -197,77 +212,26 @@ impl Rounding<'_> {
         &self,
         model: &Checkpoint,
         site: &Site,
-        factor: &Factor,
+        (factor, squares): (&Factor, &[f32]),
         errors: &OutputError,
     ) -> Result<(Weight, Figures), PassError> {
-        let scheme = (self.schemes)(&site.name);
         let weight = FloatWeight::read(model, site)?;
-        let rounded = self.solve(&weight, factor, scheme);
-        let quantized = assemble(&weight, scheme, rounded);
-        let nearest = rounding::nearest(&weight, scheme, self.observer)?;
-        let mut figures = rounding::figures(&weight, &quantized, None)?;
+        let target = Target { form: (self.forms)(&site.name), weight: &weight, observer: self.observer, squares };
+        let nearest = form::restored(&target.nearest()?)?;
+        let (grid, group) = target.grid()?;
+        let late_steps = !self.static_groups;
+        let layer = Layer { weights: &weight.numbers, factor, grid: &*grid, group, late_steps, masked: weight.masked };
+        let rounded = target.assemble(layer.solve())?;
+        let restored = form::restored(&rounded)?;
+        let mut figures = rounding::told(&weight, &restored, form::bits_per_weight(&rounded));
         let more = [
-            ("output_error", errors.between(&weight.numbers, &rounding::restored(&quantized)?)?),
-            ("nearest_output_error", errors.between(&weight.numbers, &rounding::restored(&nearest)?)?),
+            ("output_error", errors.between(&weight.numbers, &restored)?),
+            ("nearest_output_error", errors.between(&weight.numbers, &nearest)?),
             ("damping", factor.damping),
             ("dead_columns", factor.dead as f64),
         ];
         figures.extend(more.map(|(name, figure)| (name.to_owned(), figure)));
-        Ok((Weight::Quantized(quantized), figures))
-    }
-
-    fn solve(&self, weight: &FloatWeight, factor: &Factor, scheme: WeightScheme) -> Rounded {
-        let integers = Integers { scheme, observer: self.observer };
-        let one_for_all = Fixed(integers.fit(&weight.numbers));
-        let (grid, group): (&dyn Grid, usize) = match scheme.granularity {
-            Granularity::Tensor => (&one_for_all, weight.inputs()),
-            Granularity::Channel => (&integers, weight.inputs()),
-            Granularity::Group(size) => (&integers, size),
-        };
-        let late_steps = !self.static_groups;
-        Layer { weights: &weight.numbers, factor, grid, group, late_steps, masked: weight.masked }.solve()
-    }
-}
-
-/// The steps of an integer scheme.
-struct Integers {
-    scheme: WeightScheme,
-    observer: WeightObserver,
-}
-
-impl Grid for Integers {
-    fn fit(&self, group: &[f32]) -> Step {
-        let (scale, zero_point) = scales::fit(group, self.scheme, self.observer);
-        Step {
-            scale,
-            offset: -scale * f32::from(zero_point),
-            lowest: f32::from(self.scheme.lowest()),
-            highest: f32::from(self.scheme.highest()),
-        }
-    }
-}
-
-/// One step for all.
-struct Fixed(Step);
-
-impl Grid for Fixed {
-    fn fit(&self, _: &[f32]) -> Step {
-        self.0
-    }
-}
-
-/// The weight in the model's form.
-fn assemble(weight: &FloatWeight, scheme: WeightScheme, rounded: Rounded) -> QuantizedWeight {
-    let Rounded { integers, steps } = rounded;
-    let steps = if scheme.granularity == Granularity::Tensor { steps.get(..1).unwrap_or_default() } else { &steps };
-    let zero_points = steps.iter().map(|step| (-step.offset / step.scale).round_ties_even() as i8);
-    QuantizedWeight {
-        shape: weight.shape.clone(),
-        scheme,
-        values: integers,
-        scales: steps.iter().map(|step| step.scale).collect(),
-        zero_points: if scheme.symmetric { Vec::new() } else { zero_points.collect() },
-        activation: None,
+        Ok((rounded, figures))
     }
 }
 

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::calibrated::{self, OutputError};
-use super::gptq::Rounding;
+use super::each::each;
+use super::gptq::{Form, Method, Rounding};
 use super::hessian::Hessian;
 use super::rounding;
 use super::scales::{self, WeightObserver};
@@ -83,23 +84,12 @@ pub struct MixedParameters {
     #[serde(default = "mse")]
     pub observer: WeightObserver,
     /// How weights are rounded.
-    #[serde(default)]
+    #[serde(default = "gptq")]
     pub method: Method,
     /// At most this many rows are looked at.
     #[serde(default = "rows")]
     #[schemars(range(min = 8, max = 1_000_000))]
     pub calibration_rows: usize,
-}
-
-/// How weights are rounded.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Method {
-    /// To the nearest integer.
-    Nearest,
-    /// Later weights make up for the error of earlier ones.
-    #[default]
-    Gptq,
 }
 
 fn choices() -> Vec<u8> {
@@ -108,6 +98,10 @@ fn choices() -> Vec<u8> {
 
 fn yes() -> bool {
     true
+}
+
+fn gptq() -> Method {
+    Method::Gptq
 }
 
 fn mse() -> WeightObserver {
@@ -209,8 +203,8 @@ impl Definition for Mixed {
         let bits = choose(parameters, cx, &model, &measuring.found)?;
         let (model, sites) = match parameters.method {
             Method::Gptq => {
-                let schemes = |site: &str| parameters.scheme(bits.get(site).copied().unwrap_or(8));
-                walk(cx, model, &calibration, &mut Rounding::new(&schemes, parameters.observer))?
+                let forms = |site: &str| Form::Integers(parameters.scheme(bits.get(site).copied().unwrap_or(8)));
+                walk(cx, model, &calibration, &mut Rounding::new(&forms, parameters.observer))?
             }
             Method::Nearest => nearest(parameters, cx, model, &bits)?,
         };
@@ -293,17 +287,14 @@ fn choose(
 fn nearest(
     parameters: &MixedParameters,
     cx: &Cx<'_>,
-    mut model: Checkpoint,
+    model: Checkpoint,
     bits: &BTreeMap<String, u8>,
 ) -> Result<(Checkpoint, indexmap::IndexMap<String, Figures>), PassError> {
-    let mut told = indexmap::IndexMap::new();
-    for site in cx.sites {
-        let Some(&bits) = bits.get(&site.name) else { continue };
-        let (weight, figures) = rounding::round(&model, site, parameters.scheme(bits), parameters.observer, None)?;
-        model.set_weight(&site.weight(), Weight::Quantized(weight));
-        told.insert(site.name.clone(), figures);
-    }
-    Ok((model, told))
+    each(cx, model, &calibrated::multiplying(cx.sites), &|model, site| {
+        let bits = bits.get(&site.name).copied().unwrap_or(8);
+        let (weight, figures) = rounding::round(model, site, parameters.scheme(bits), parameters.observer, None)?;
+        Ok((Weight::Quantized(weight), figures))
+    })
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! Rounding the weight of one site to integers, and what that will do to the model's outline.
 
-use candle_core::{Device, Tensor};
 use indexmap::IndexMap;
-use paring_model::{Checkpoint, Granularity, InputForm, QuantizedWeight, Site, SiteKind, WeightOutline, WeightScheme};
+use paring_model::{
+    BlockWeight, Checkpoint, Granularity, InputForm, QuantizedWeight, Site, SiteKind, WeightOutline, WeightScheme,
+};
 
 use super::scales::{self, WeightObserver};
 use crate::effect::{Effect, PlanCx};
@@ -70,8 +71,8 @@ pub(crate) fn nearest(
     observer: WeightObserver,
 ) -> Result<QuantizedWeight, PassError> {
     let chosen = scales::choose(&weight.numbers, weight.inputs(), scheme, observer);
-    let float = Tensor::from_slice(&weight.numbers, weight.shape.as_slice(), &Device::Cpu)?;
-    Ok(QuantizedWeight::round(&float, scheme, &chosen.scales, &chosen.zero_points)?)
+    let (numbers, shape) = (&weight.numbers, &weight.shape);
+    Ok(QuantizedWeight::round_numbers(numbers, shape, scheme, &chosen.scales, &chosen.zero_points)?)
 }
 
 /// The numbers that the integers of a weight stand for.
@@ -91,13 +92,23 @@ pub(crate) fn figures(
     rounded: &QuantizedWeight,
     activation: Option<InputForm>,
 ) -> Result<IndexMap<String, f64>, PassError> {
-    let difference = Difference::between(&weight.numbers, &restored(rounded)?);
+    Ok(told(weight, &restored(rounded)?, bits_per_weight(rounded, activation)))
+}
+
+/// What a receipt says of a weight, what it stands for once it is rounded, and the bits that it takes then.
+pub(crate) fn told(weight: &FloatWeight, restored: &[f32], bits_per_weight: f64) -> IndexMap<String, f64> {
+    let difference = Difference::between(&weight.numbers, restored);
     let figures = [
-        ("bits_per_weight", bits_per_weight(rounded, activation)),
+        ("bits_per_weight", bits_per_weight),
         ("mean_squared_error", difference.mean_squared),
         ("relative_error", difference.relative),
     ];
-    Ok(figures.into_iter().map(|(name, figure)| (name.to_owned(), figure)).collect())
+    figures.into_iter().map(|(name, figure)| (name.to_owned(), figure)).collect()
+}
+
+/// Bits that a weight in blocks takes, shared out over its numbers.
+pub(crate) fn bits_of_blocks(weight: &BlockWeight) -> f64 {
+    weight.bytes.len() as f64 * 8.0 / (weight.outputs() * weight.inputs()).max(1) as f64
 }
 
 /// Bits that the weight takes in a file with its scales and zero points, shared out over its numbers.

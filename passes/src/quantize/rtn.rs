@@ -4,6 +4,7 @@ use paring_model::{Checkpoint, Granularity, Weight, WeightScheme};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::each::each;
 use super::groups;
 use super::rounding::{self, describe};
 use super::scales::WeightObserver;
@@ -30,9 +31,8 @@ use crate::wording::counted;
 /// prediction; 4 bits want small groups.
 ///
 /// # When not to
-/// Below 4 bits, where rounding to nearest loses accuracy that calibrated methods keep. Where speed is wanted rather
-/// than size: the layers still multiply in floating point (`quantize/static-int8` multiplies integers). Before
-/// training or pruning, which need float weights.
+/// Below 4 bits, where rounding to nearest loses accuracy that calibrated methods keep. Before training or pruning, which
+/// need float weights.
 ///
 /// # Parameters
 /// `bits` sets the size and the error: one bit less doubles the step. Where `symmetric` is false each scale has a zero
@@ -44,7 +44,10 @@ use crate::wording::counted;
 /// bits.
 ///
 /// # Cost and limits
-/// Reads each weight once and holds one layer at a time. A scale takes 32 bits: groups of 32 add one bit a weight.
+/// Reads each weight once and holds one layer at a time; of a large model what is done is kept every 33 million weights,
+/// so that a run that was cut off goes on after it. A scale takes 32 bits: groups of 32 add one bit a weight. Layers
+/// multiply integers: while the model runs each row of their inputs becomes integers of 16 bits, whose rounding is far
+/// below that of the weights.
 ///
 /// # Source
 /// Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
@@ -114,18 +117,14 @@ impl Definition for Rtn {
         Ok(effect)
     }
 
-    fn run(parameters: &RtnParameters, cx: &mut Cx<'_>, mut model: Checkpoint) -> Result<Outcome, PassError> {
+    fn run(parameters: &RtnParameters, cx: &mut Cx<'_>, model: Checkpoint) -> Result<Outcome, PassError> {
         let scheme = parameters.scheme();
-        let mut receipt = Receipt::default();
-        for (done, site) in cx.sites.iter().enumerate() {
-            cx.check_cancelled()?;
-            cx.services.progress(done, cx.sites.len(), &site.name);
-            let (weight, figures) = rounding::round(&model, site, scheme, parameters.observer, None)?;
-            model.set_weight(&site.weight(), Weight::Quantized(weight));
-            receipt.sites.insert(site.name.clone(), figures);
-        }
-        receipt.summary = format!("rounded {}: {}", counted(cx.sites.len(), "site"), describe(scheme));
-        Ok(Outcome { model, receipt })
+        let (model, sites) = each(cx, model, cx.sites, &|model, site| {
+            let (weight, figures) = rounding::round(model, site, scheme, parameters.observer, None)?;
+            Ok((Weight::Quantized(weight), figures))
+        })?;
+        let summary = format!("rounded {}: {}", counted(cx.sites.len(), "site"), describe(scheme));
+        Ok(Outcome { model, receipt: Receipt { summary, sites, ..Receipt::default() } })
     }
 }
 

@@ -56,7 +56,7 @@ fn most_of(kind: GgmlType) -> f32 {
 }
 
 /// Importance with nothing at zero, so that every number is rounded to something near it; none where all is zero.
-fn cleaned(given: &[f32], inputs: usize) -> Result<Option<Vec<f32>>, String> {
+pub(super) fn cleaned(given: &[f32], inputs: usize) -> Result<Option<Vec<f32>>, String> {
     if given.len() != inputs {
         return Err(format!("there is importance for {} inputs, but it has {inputs}", given.len()));
     }

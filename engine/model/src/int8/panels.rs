@@ -65,6 +65,24 @@ impl Panels {
         self.inputs
     }
 
+    /// The numbers that its integers stand for, row after row.
+    pub(crate) fn numbers(&self) -> Vec<f32> {
+        let mut numbers = Vec::with_capacity(self.outputs * self.inputs);
+        for channel in 0..self.outputs {
+            let (panel, place) = (channel / PANEL, channel % PANEL);
+            for (number, span) in self.spans.iter().enumerate() {
+                let of = |found: Option<&i32>| found.copied().unwrap_or(0);
+                let zero_point = of(self.zero_points(panel).get(number).and_then(|zeros| zeros.get(place)));
+                let scale = self.scales(panel).get(number).and_then(|scales| scales.get(place)).copied().unwrap_or(0.0);
+                let pairs = self.values(panel).get(span.pairs.clone()).unwrap_or_default();
+                let values = pairs.iter().flat_map(|pairs| pairs.iter().skip(2 * place).take(2));
+                let number = |value: &i8| (i32::from(*value) - zero_point) as f32 * scale;
+                numbers.extend(values.take(span.inputs.len()).map(number));
+            }
+        }
+        numbers
+    }
+
     pub(super) fn spans(&self) -> &[Span] {
         &self.spans
     }
@@ -101,7 +119,8 @@ impl Panels {
 /// The inputs that share a scale, in spans whose sums are exact for inputs of up to a magnitude.
 fn spans(weight: &QuantizedWeight, largest: usize) -> Vec<Span> {
     let (inputs, size) = (weight.inputs(), weight.group());
-    let most = if weight.scheme.symmetric { 128 } else { 255 };
+    let bits = weight.scheme.bits.clamp(2, 8);
+    let most = if weight.scheme.symmetric { 1 << (bits - 1) } else { (1 << bits) - 1 };
     // Even, so that only the last span of a group may end within a pair.
     let longest = (i32::MAX as usize / (largest.max(1) * most)).max(2) & !1;
     let mut spans = Vec::new();

@@ -92,6 +92,7 @@ proptest! {
     fn every_kernel_gives_the_same_bits_and_the_right_sums((inputs, outputs, granularity, symmetric, count) in layers()) {
         let weight = weight(outputs, inputs, granularity, symmetric);
         let panels = Panels::new(&weight, 4095);
+        proptest::prelude::prop_assert_eq!(panels.numbers(), weight.dequantize_rows(0..outputs));
         let (x, scales, rows) = rows(&panels, count);
         let bias: Vec<f32> = mixed(outputs, 100, -50).map(|bias| bias as f32).collect();
         let found = panels.multiply(&rows, Some(&bias));

@@ -103,6 +103,9 @@ impl FixedInput {
 }
 
 impl ActivationScheme {
+    /// How inputs that are not quantized become integers: by row, in all of 16 bits.
+    pub(super) const FINEST: Self = Self::ByRow { bits: 16 };
+
     /// Bits and range, without the numbers.
     pub fn form(self) -> InputForm {
         match self {
@@ -129,7 +132,7 @@ impl ActivationScheme {
     pub(super) fn largest(self) -> usize {
         match self {
             Self::Fixed(fixed) => usize::from(fixed.highest()),
-            Self::ByRow { bits } => 1 << (bits.clamp(InputForm::FEWEST_BITS, InputForm::MOST_BITS) - 1),
+            Self::ByRow { bits } => 1 << (bits.clamp(InputForm::FEWEST_BITS, 16) - 1),
         }
     }
 
@@ -240,6 +243,13 @@ mod tests {
         let (numbers, scales) = integers(scheme, &[[12.75, -12.75, 0.1, 0.26], [0.0; 4], [2.55, 0.0, -1.0, 0.0]]);
         assert_eq!(numbers, [127, -128, 1, 3, 0, 0, 0, 0, 127, 0, -50, 0]);
         assert!((scales[0] - 0.1).abs() < 1e-7 && scales[1] == 0.0 && (scales[2] - 0.02).abs() < 1e-7, "{scales:?}");
+    }
+
+    /// The steps of 16 bits: 32767.5 to the largest magnitude.
+    #[test]
+    fn all_of_sixteen_bits_are_used() {
+        let (numbers, scales) = integers(ActivationScheme::FINEST, &[[-1.0, 1.0, 0.5, -0.25]]);
+        assert_eq!((numbers, scales), (vec![-32768, 32767, 16384, -8192], vec![1.0 / 32767.5]));
     }
 
     #[rstest]

@@ -1,32 +1,30 @@
 //! Floats to integers, once scales and zero points are chosen.
 
-use candle_core::{DType, Device, Tensor};
-
 use super::{QuantizedWeight, WeightScheme};
 use crate::error::{ModelError, Result};
 
-/// See [`QuantizedWeight::round`].
+/// See [`QuantizedWeight::round_numbers`].
 pub(super) fn round(
-    weight: &Tensor,
+    numbers: &[f32],
+    shape: &[usize],
     scheme: WeightScheme,
     scales: &[f32],
     zero_points: &[i8],
 ) -> Result<QuantizedWeight> {
     let refuse = |reason: String| ModelError::Unsupported(format!("cannot quantize the tensor: {reason}"));
     let mut rounded = QuantizedWeight {
-        shape: weight.dims().to_vec(),
+        shape: shape.to_vec(),
         scheme,
-        values: vec![0; weight.elem_count()],
+        values: vec![0; numbers.len()],
         scales: scales.to_vec(),
         zero_points: zero_points.to_vec(),
         activation: None,
     };
     rounded.check().map_err(refuse)?;
-    let numbers = weight.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
     if let Some(number) = numbers.iter().find(|number| !number.is_finite()) {
         return Err(refuse(format!("it holds `{number}`")));
     }
-    rounded.values = nearest(&rounded, &numbers);
+    rounded.values = nearest(&rounded, numbers);
     Ok(rounded)
 }
 

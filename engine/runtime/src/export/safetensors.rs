@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use candle_core::safetensors::MmapedSafetensors;
 use candle_core::{DType, Device};
 use paring_model::{Checkpoint, Rows, Weight};
 
@@ -57,19 +58,40 @@ fn converted(model: &Checkpoint, dtype: FloatType) -> Result<Checkpoint, ExportE
     Ok(converted)
 }
 
-/// Opens the file with the reference reader, and with candle's own where that knows every storage type in it (it does
-/// not know 8-bit integers). How many tensors there are, and who opened the file.
+/// Opens the file with the reference reader, and its tensors with candle's own where that knows every storage type in it
+/// (it does not know 8-bit integers). How many tensors there are, and who opened the file.
 fn open_with_stock_loaders(file: &Path) -> Result<(usize, Vec<String>), ExportError> {
-    let refused = |error: safetensors::SafeTensorError| ExportError::Stock(error.to_string());
-    let bytes = std::fs::read(file).map_err(|error| ExportError::Stock(error.to_string()))?;
-    let read = safetensors::SafeTensors::deserialize(&bytes).map_err(refused)?;
+    let read = mapped(file)?;
+    let tensors = read.tensors();
     let mut opened_by = vec!["paring".to_owned(), "safetensors".to_owned()];
-    if read.iter().all(|(_, tensor)| candle_core::DType::try_from(tensor.dtype()).is_ok()) {
-        candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
-            .map_err(|error| ExportError::Stock(error.to_string()))?;
+    if tensors.iter().all(|(_, tensor)| DType::try_from(tensor.dtype()).is_ok()) {
+        let mut opened = mapped(file)?;
+        let mut touched = 0;
+        for (name, tensor) in &tensors {
+            opened.load(name, &Device::Cpu).map_err(refused)?;
+            touched += tensor.data().len();
+            if touched > TOUCHED {
+                // A new map lets the memory of the old one go.
+                (opened, touched) = (mapped(file)?, 0);
+            }
+        }
         opened_by.push("candle-core".to_owned());
     }
-    Ok((read.len(), opened_by))
+    Ok((tensors.len(), opened_by))
+}
+
+/// Bytes of a mapped file that may lie in memory.
+const TOUCHED: usize = 1 << 27;
+
+/// The file as candle maps it: its header is read by the reference reader.
+#[allow(unsafe_code, reason = "candle's loader maps files, and a large file is not read as a whole")]
+fn mapped(file: &Path) -> Result<MmapedSafetensors, ExportError> {
+    // SAFETY: The file lies in a new directory of this run, which nobody else writes to.
+    unsafe { MmapedSafetensors::new(file) }.map_err(refused)
+}
+
+fn refused(error: candle_core::Error) -> ExportError {
+    ExportError::Stock(error.to_string())
 }
 
 /// Rows compared and the largest difference; no rows where the model cannot run (a file of tensors).

@@ -118,6 +118,50 @@ fn inputs_that_are_large_count_for_more() {
     }
 }
 
+#[rstest]
+#[case("q4_0", false)]
+#[case("q4_0", true)]
+#[case("q4_1", false)]
+#[case("q5_0", true)]
+#[case("q5_1", false)]
+#[case("q8_0", false)]
+fn later_columns_make_up_for_the_error_of_earlier_ones(#[case] types: &str, #[case] importance: bool) {
+    let model = model();
+    let run = |method| {
+        let parameters = json!({"types": types, "importance": importance, "method": method});
+        bench().run::<Gguf>(&parameters, &model).unwrap()
+    };
+    let (nearest, gptq) = (run("nearest"), run("gptq"));
+    assert_eq!(kinds(&gptq.model), kinds(&nearest.model));
+    for (site, figures) in &gptq.receipt.sites {
+        assert!(figures["output_error"] < figures["nearest_output_error"], "{site}: {figures:?}");
+        assert_eq!(figures["bits_per_weight"], nearest.receipt.sites[site]["bits_per_weight"]);
+    }
+    let [nearest, gptq] = [nearest, gptq].map(|outcome| output_error(&model, &outcome.model));
+    assert!(gptq < 0.6 * nearest, "{types}: {nearest} to {gptq}");
+}
+
+#[test]
+fn what_cannot_make_up_for_errors_is_rounded_to_nearest_and_told() {
+    let parameters = json!({"types": "q4_k_m", "fallback": true, "method": "gptq"});
+    let notes = bench().plan::<Gguf>(&parameters, &model()).unwrap().notes;
+    assert!(notes.contains(&"rounded to nearest: `layers.1` (Q4_K has larger blocks)".to_owned()), "{notes:?}");
+    let outcome = bench().run::<Gguf>(&parameters, &model()).unwrap();
+    let compensated = |site: &str| outcome.receipt.sites[site].contains_key("output_error");
+    assert_eq!(["layers.0", "layers.1", "head"].map(compensated), [true, false, true]);
+
+    let parameters = json!({"types": "q4_0", "overrides": {"*": "q4_k"}, "fallback": false, "method": "gptq"});
+    let wide = families::initialize(
+        &Spec::from_parts("mlp", &json!({"hidden": []})).unwrap(),
+        &inputs(256),
+        &labels(&["a", "b"]),
+        &mut |_, buffer| buffer.fill(0.5),
+    );
+    let problems = bench().plan::<Gguf>(&parameters, &wide.unwrap()).unwrap_err();
+    let said: Vec<_> = problems.iter().map(|problem| (problem.pointer.as_str(), problem.message.as_str())).collect();
+    assert_eq!(said, [("/method", "is `gptq`, but no target is a layer in blocks of 32 numbers")]);
+}
+
 fn said(bench: &Bench, parameters: &Value) -> Vec<(String, String)> {
     let problems = bench.plan::<Gguf>(parameters, &model()).unwrap_err();
     problems.into_iter().map(|problem| (problem.pointer, problem.message)).collect()

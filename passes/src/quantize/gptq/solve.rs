@@ -39,8 +39,8 @@ impl Step {
 
 /// Chooses what integers stand for.
 pub(crate) trait Grid: Sync {
-    /// For the weights of one group.
-    fn fit(&self, group: &[f32]) -> Step;
+    /// For the weights of one group, whose first column is `first`.
+    fn fit(&self, group: &[f32], first: usize) -> Step;
 }
 
 /// A weight to be rounded.
@@ -109,9 +109,9 @@ impl<'a> Tile<'a> {
             for (lanes, &column) in now.iter_mut().zip(&layer.factor.order) {
                 lanes[lane] = row[column];
             }
-            let groups = row.chunks(layer.group.max(1));
-            for (step, group) in steps.iter_mut().skip(lane * layer.groups()).zip(groups) {
-                *step = layer.grid.fit(group);
+            let groups = row.chunks(layer.group.max(1)).enumerate();
+            for (step, (number, group)) in steps.iter_mut().skip(lane * layer.groups()).zip(groups) {
+                *step = layer.grid.fit(group, number * layer.group);
             }
         }
         Self { layer, before, now, steps }
@@ -169,7 +169,7 @@ impl<'a> Tile<'a> {
         for lane in 0..rows {
             let now = self.now.iter().skip(place).take(self.layer.group.max(1));
             let weights: Vec<f32> = now.map(|lanes| lanes[lane]).collect();
-            self.steps[lane * groups + group] = self.layer.grid.fit(&weights);
+            self.steps[lane * groups + group] = self.layer.grid.fit(&weights, group * self.layer.group);
         }
     }
 
@@ -215,7 +215,7 @@ mod tests {
     struct Whole;
 
     impl Grid for Whole {
-        fn fit(&self, _: &[f32]) -> Step {
+        fn fit(&self, _: &[f32], _: usize) -> Step {
             Step { scale: 1.0, offset: 0.0, lowest: -8.0, highest: 7.0 }
         }
     }
@@ -224,9 +224,9 @@ mod tests {
     struct Largest;
 
     impl Grid for Largest {
-        fn fit(&self, group: &[f32]) -> Step {
+        fn fit(&self, group: &[f32], _: usize) -> Step {
             let largest = group.iter().fold(0.0_f32, |largest, weight| largest.max(weight.abs()));
-            Step { scale: largest.max(1e-6) / 7.0, ..Whole.fit(group) }
+            Step { scale: largest.max(1e-6) / 7.0, ..Whole.fit(group, 0) }
         }
     }
 
@@ -260,11 +260,11 @@ mod tests {
                 if layer.late_steps && column.is_multiple_of(layer.group) {
                     let group: Vec<f32> =
                         now[column..(column + layer.group).min(columns)].iter().map(|w| *w as f32).collect();
-                    step = layer.grid.fit(&group);
+                    step = layer.grid.fit(&group, column);
                 }
                 if !layer.late_steps {
                     let start = column / layer.group * layer.group;
-                    step = layer.grid.fit(&weights[start..(start + layer.group).min(columns)]);
+                    step = layer.grid.fit(&weights[start..(start + layer.group).min(columns)], start);
                 }
                 let (integer, value) = step.round(now[column] as f32);
                 integers[row * columns + column] = integer as i8;
