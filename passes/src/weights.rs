@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use candle_core::{DType, Device, Tensor};
-use paring_model::{Checkpoint, ModelError, Site, Weight, WeightOutline};
+use paring_model::{Checkpoint, ModelError, Site, WeightOutline};
 
 use crate::effect::PlanCx;
 use crate::error::{PassError, Problem};
@@ -28,17 +28,17 @@ impl FloatWeight {
     /// When it is missing, quantized, or holds a number that is not finite.
     pub(crate) fn read(model: &Checkpoint, site: &Site) -> Result<Self, PassError> {
         let name = site.weight();
-        let Weight::Dense { tensor, masked } = model.weight(&name)? else {
+        let numbers = model.floats(&name)?;
+        let Some(WeightOutline::Dense { dtype, shape, masked }) = model.weight_outline(&name) else {
             return Err(ModelError::Quantized { name }.into());
         };
-        let numbers = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
         if let Some(place) = numbers.iter().position(|number| !number.is_finite()) {
             let found = numbers.get(place).copied().unwrap_or(f32::NAN);
             return Err(PassError::Failed(format!(
                 "tensor `{name}` holds {found} at place {place}, expected finite numbers"
             )));
         }
-        Ok(Self { numbers, shape: tensor.dims().to_vec(), masked, dtype: tensor.dtype() })
+        Ok(Self { numbers, shape, masked, dtype: float_type(&dtype) })
     }
 
     /// The same weight with other numbers.
@@ -60,6 +60,16 @@ impl FloatWeight {
     }
 }
 
+/// The type of a float weight by its name in an outline; those that are read as f32 stay that.
+fn float_type(name: &str) -> DType {
+    match name {
+        "F16" => DType::F16,
+        "BF16" => DType::BF16,
+        "F64" => DType::F64,
+        _ => DType::F32,
+    }
+}
+
 /// Numbers that one output channel of a weight multiplies: everything but the first dimension.
 pub(crate) fn inputs(shape: &[usize]) -> usize {
     shape.iter().skip(1).product()
@@ -77,11 +87,21 @@ pub(crate) struct Difference {
 impl Difference {
     /// Between two versions of one weight.
     pub(crate) fn between(before: &[f32], after: &[f32]) -> Self {
-        let difference = |(was, is): (&f32, &f32)| (f64::from(*was) - f64::from(*is)).powi(2);
-        let squared: f64 = before.iter().zip(after).map(difference).sum();
-        let length: f64 = before.iter().map(|was| f64::from(*was).powi(2)).sum();
+        Self::in_parts([(before, after)])
+    }
+
+    /// The same where they come in parts, so that one need not lie in memory as a whole.
+    pub(crate) fn in_parts<'a>(parts: impl IntoIterator<Item = (&'a [f32], impl AsRef<[f32]>)>) -> Self {
+        let (mut squared, mut length, mut count) = (0.0, 0.0, 0_usize);
+        for (before, after) in parts {
+            for (was, is) in before.iter().zip(after.as_ref()) {
+                squared += (f64::from(*was) - f64::from(*is)).powi(2);
+                length += f64::from(*was).powi(2);
+            }
+            count += before.len();
+        }
         let relative = if squared == 0.0 { 0.0 } else { (squared / length).sqrt() };
-        Self { mean_squared: squared / before.len().max(1) as f64, relative }
+        Self { mean_squared: squared / count.max(1) as f64, relative }
     }
 }
 
@@ -135,6 +155,8 @@ mod tests {
     fn differences_are_relative_to_the_length_before() {
         let difference = Difference::between(&[3.0, 4.0], &[3.0, 1.0]);
         assert_eq!(difference, Difference { mean_squared: 4.5, relative: 0.6 });
+        let parts = [(&[3.0][..], vec![3.0]), (&[4.0][..], vec![1.0])];
+        assert_eq!(Difference::in_parts(parts), difference);
         assert_eq!(Difference::between(&[0.0], &[0.0]), Difference { mean_squared: 0.0, relative: 0.0 });
     }
 }

@@ -19,7 +19,7 @@ use crate::config::{Config, Spec};
 use crate::error::{ModelError, Result};
 use crate::ggml::BlockWeight;
 use crate::inputs::Inputs;
-use crate::outline::Outline;
+use crate::outline::{Outline, WeightOutline};
 use crate::outputs::Outputs;
 use crate::quantized::QuantizedWeight;
 use crate::rows::Rows;
@@ -200,6 +200,11 @@ impl Checkpoint {
         self.weights.get(name).and_then(Entry::stored_type)
     }
 
+    /// Shape and storage of a weight.
+    pub fn weight_outline(&self, name: &str) -> Option<WeightOutline> {
+        self.weights.get(name).map(Entry::outline)
+    }
+
     /// Names of all weights, sorted.
     pub fn names(&self) -> Vec<String> {
         self.weights.keys().cloned().collect()
@@ -228,6 +233,23 @@ impl Checkpoint {
             Weight::Quantized(weight) => weight.dequantize(),
             Weight::Blocks(weight) => weight.dequantize(),
         }
+    }
+
+    /// The numbers of a dense weight in f32, row-major. Of a large file only this one copy lies in memory.
+    ///
+    /// # Errors
+    /// When there is none, it is quantized, or it cannot be read.
+    pub fn floats(&self, name: &str) -> Result<Vec<f32>> {
+        self.entry(name)?.floats(name)
+    }
+
+    /// Shows the numbers that a weight stands for, in f32 and row-major, some at a time: a large one passes through
+    /// memory in parts.
+    ///
+    /// # Errors
+    /// When there is none or it cannot be read.
+    pub fn in_parts(&self, name: &str, see: &mut dyn FnMut(&[f32])) -> Result<()> {
+        self.entry(name)?.in_parts(name, see)
     }
 
     /// Sets a dense weight, keeping its mask flag if it has one.

@@ -43,6 +43,14 @@ impl BlockWeight {
         self.shape.iter().skip(1).product()
     }
 
+    /// Some of its output channels.
+    pub(crate) fn rows(&self, outputs: std::ops::Range<usize>) -> Self {
+        let row = self.bytes.len() / self.outputs().max(1);
+        let bytes = self.bytes.get(outputs.start * row..outputs.end * row).unwrap_or_default();
+        let shape = std::iter::once(outputs.len()).chain(self.shape.iter().skip(1).copied()).collect();
+        Self { shape, kind: self.kind, bytes: bytes.into() }
+    }
+
     /// The float tensor that the blocks stand for, in f32.
     ///
     /// # Errors

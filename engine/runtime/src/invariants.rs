@@ -183,25 +183,22 @@ fn shown(weight: &WeightOutline) -> String {
 }
 
 fn finite(model: &Checkpoint, name: &str) -> Result<(), Broken> {
-    let bad = || Broken::NotFinite { name: name.to_owned() };
     let unreadable = |error: paring_model::ModelError| Broken::DoesNotRun { reason: error.to_string() };
-    match model.weight(name).map_err(unreadable)? {
-        Weight::Quantized(weight) => {
-            if weight.scales.iter().all(|scale| scale.is_finite()) {
-                Ok(())
-            } else {
-                Err(bad())
+    let mut finite = true;
+    match model.weight_outline(name) {
+        Some(WeightOutline::Dense { dtype, .. }) if !is_float(&dtype) => {}
+        Some(WeightOutline::Quantized { .. }) => {
+            if let Weight::Quantized(weight) = model.weight(name).map_err(unreadable)? {
+                finite = weight.scales.iter().all(|scale| scale.is_finite());
             }
         }
-        _ => {
-            let tensor = model.tensor(name).map_err(unreadable)?;
-            if all_finite(&tensor).map_err(|error| Broken::DoesNotRun { reason: error.to_string() })? {
-                Ok(())
-            } else {
-                Err(bad())
-            }
-        }
+        _ => model.in_parts(name, &mut |part| finite &= part.iter().all(|it| it.is_finite())).map_err(unreadable)?,
     }
+    if finite { Ok(()) } else { Err(Broken::NotFinite { name: name.to_owned() }) }
+}
+
+fn is_float(dtype: &str) -> bool {
+    dtype.starts_with('F') || dtype.starts_with("BF")
 }
 
 fn all_finite(tensor: &Tensor) -> candle_core::Result<bool> {

@@ -243,7 +243,7 @@ impl Scaling<'_> {
         let clips = self.parameters.clip && clip::suits(site);
         let clipped = if clips { clip::search(&weight, &seen.mean, scheme) } else { weight.numbers.clone() };
         let quantized = rounding::nearest(&weight.with(clipped), scheme, WeightObserver::Minmax)?;
-        let mut figures = rounding::figures(&weight, &quantized, None)?;
+        let mut figures = rounding::figures(&weight, &quantized, None);
         let error = OutputError::new(&seen.mean)?.between(&weight.numbers, &rounding::restored(&quantized)?)?;
         let more = [("output_error", error), ("nearest_output_error", nearest), ("power", seen.power)];
         figures.extend(more.map(|(name, figure)| (name.to_owned(), figure)));

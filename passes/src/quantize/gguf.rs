@@ -21,7 +21,7 @@ use crate::error::{PassError, Problem};
 use crate::pass::{Definition, Leaves, Needs, PassInfo};
 use crate::receipt::{Outcome, Receipt};
 use crate::walk::{Figures, walk};
-use crate::weights::{self, FloatWeight};
+use crate::weights::{self, Difference, FloatWeight};
 use crate::wording::counted;
 
 /// Rounds weights to blocks of small integers as llama.cpp has them, ready for a GGUF file.
@@ -277,7 +277,7 @@ fn round(
     let weight = FloatWeight::read(model, site)?;
     let rounded = BlockWeight::round(&weight.numbers, &weight.shape, kind, importance)?;
     let restored = rounded.dequantize()?.flatten_all()?.to_vec1::<f32>()?;
-    let figures = rounding::told(&weight, &restored, rounding::bits_of_blocks(&rounded));
+    let figures = rounding::told(Difference::between(&weight.numbers, &restored), rounding::bits_of_blocks(&rounded));
     Ok((Weight::Blocks(rounded), figures))
 }
 

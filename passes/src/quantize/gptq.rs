@@ -20,7 +20,7 @@ use crate::error::{PassError, Problem};
 use crate::pass::{Definition, Leaves, Needs, PassInfo};
 use crate::receipt::Outcome;
 use crate::walk::{Figures, Group, Visitor, walk};
-use crate::weights::FloatWeight;
+use crate::weights::{Difference, FloatWeight};
 use form::Target;
 use solve::Layer;
 
@@ -223,7 +223,8 @@ impl Rounding<'_> {
         let layer = Layer { weights: &weight.numbers, factor, grid: &*grid, group, late_steps, masked: weight.masked };
         let rounded = target.assemble(layer.solve())?;
         let restored = form::restored(&rounded)?;
-        let mut figures = rounding::told(&weight, &restored, form::bits_per_weight(&rounded));
+        let mut figures =
+            rounding::told(Difference::between(&weight.numbers, &restored), form::bits_per_weight(&rounded));
         let more = [
             ("output_error", errors.between(&weight.numbers, &restored)?),
             ("nearest_output_error", errors.between(&weight.numbers, &nearest)?),

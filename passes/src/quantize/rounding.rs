@@ -57,7 +57,7 @@ pub(crate) fn round(
 ) -> Result<(QuantizedWeight, IndexMap<String, f64>), PassError> {
     let weight = FloatWeight::read(model, site)?;
     let rounded = nearest(&weight, scheme, observer)?;
-    let figures = figures(&weight, &rounded, input_of(site, activation))?;
+    let figures = figures(&weight, &rounded, input_of(site, activation));
     Ok((rounded, figures))
 }
 
@@ -84,20 +84,26 @@ pub(crate) fn restored(weight: &QuantizedWeight) -> Result<Vec<f32>, PassError> 
 }
 
 /// What a receipt says of a weight and its integers.
-///
-/// # Errors
-/// When the integers do not fit the scheme.
 pub(crate) fn figures(
     weight: &FloatWeight,
     rounded: &QuantizedWeight,
     activation: Option<InputForm>,
-) -> Result<IndexMap<String, f64>, PassError> {
-    Ok(told(weight, &restored(rounded)?, bits_per_weight(rounded, activation)))
+) -> IndexMap<String, f64> {
+    let inputs = weight.inputs().max(1);
+    let rows = (AT_ONCE / inputs).max(1);
+    let part = |(index, before): (usize, _)| {
+        let first = index * rows;
+        (before, rounded.dequantize_rows(first..rounded.outputs().min(first + rows)))
+    };
+    let difference = Difference::in_parts(weight.numbers.chunks(rows * inputs).enumerate().map(part));
+    told(difference, bits_per_weight(rounded, activation))
 }
 
-/// What a receipt says of a weight, what it stands for once it is rounded, and the bits that it takes then.
-pub(crate) fn told(weight: &FloatWeight, restored: &[f32], bits_per_weight: f64) -> IndexMap<String, f64> {
-    let difference = Difference::between(&weight.numbers, restored);
+/// Numbers that are made of integers at a time.
+const AT_ONCE: usize = 1 << 20;
+
+/// What a receipt says of a weight that was rounded, and of the bits that it takes then.
+pub(crate) fn told(difference: Difference, bits_per_weight: f64) -> IndexMap<String, f64> {
     let figures = [
         ("bits_per_weight", bits_per_weight),
         ("mean_squared_error", difference.mean_squared),

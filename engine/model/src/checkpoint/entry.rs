@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
@@ -75,6 +76,12 @@ impl FileWeight {
     }
 
     fn weight(&self, name: &str) -> Result<Weight> {
+        let weight = self.copied(name);
+        self.parts.values().for_each(FileTensor::release);
+        weight
+    }
+
+    fn copied(&self, name: &str) -> Result<Weight> {
         match &self.outline {
             WeightOutline::Dense { masked, .. } => {
                 Ok(Weight::Dense { tensor: self.part(name, Part::Dense)?.tensor(name)?, masked: *masked })
@@ -178,6 +185,45 @@ impl Entry {
         }
     }
 
+    /// The numbers of a float weight, in f32.
+    pub(super) fn floats(&self, name: &str) -> Result<Vec<f32>> {
+        match self {
+            Entry::Memory(Weight::Dense { tensor, .. }) => numbers(tensor),
+            Entry::File(weight) if matches!(weight.outline, WeightOutline::Dense { .. }) => {
+                weight.part(name, Part::Dense)?.floats(name)
+            }
+            _ => Err(ModelError::Quantized { name: name.to_owned() }),
+        }
+    }
+
+    /// Shows the numbers that the weight stands for, in f32 and row-major, some at a time.
+    pub(super) fn in_parts(&self, name: &str, see: &mut dyn FnMut(&[f32])) -> Result<()> {
+        if let Entry::File(weight) = self
+            && matches!(weight.outline, WeightOutline::Dense { .. })
+        {
+            return weight.part(name, Part::Dense)?.floats_in_parts(name, see);
+        }
+        match self.weight(name)? {
+            Weight::Dense { tensor, .. } => {
+                let flat = tensor.flatten_all()?;
+                for start in (0..flat.elem_count()).step_by(AT_ONCE) {
+                    see(&numbers(&flat.narrow(0, start, AT_ONCE.min(flat.elem_count() - start))?)?);
+                }
+            }
+            Weight::Quantized(weight) => {
+                for rows in rows_at_once(weight.outputs(), weight.inputs()) {
+                    see(&weight.dequantize_rows(rows));
+                }
+            }
+            Weight::Blocks(weight) => {
+                for rows in rows_at_once(weight.outputs(), weight.inputs()) {
+                    see(&numbers(&weight.rows(rows).dequantize()?)?);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The type in its file, where safetensors files have none such.
     pub(super) fn stored_type(&self) -> Option<String> {
         match self {
@@ -229,9 +275,12 @@ impl Entry {
     pub(super) fn write(&self, stored: &Stored, out: &mut dyn Write) -> Result<std::io::Result<()>> {
         Ok(match self {
             Entry::File(weight) => {
-                let part = weight.part(&stored.weight, stored.part)?;
-                let written = out.write_all(&part.bytes()?);
-                part.release();
+                let mut written = Ok(());
+                weight.part(&stored.weight, stored.part)?.bytes_in_parts(&mut |bytes| {
+                    if written.is_ok() {
+                        written = out.write_all(bytes);
+                    }
+                })?;
                 written
             }
             Entry::Memory(Weight::Dense { tensor, .. }) => out.write_all(&bytes(tensor)?),
@@ -239,6 +288,20 @@ impl Entry {
             Entry::Memory(Weight::Blocks(weight)) => out.write_all(&weight.bytes),
         })
     }
+}
+
+/// Numbers that are shown at a time.
+const AT_ONCE: usize = 1 << 22;
+
+/// Some rows at a time.
+fn rows_at_once(outputs: usize, inputs: usize) -> impl Iterator<Item = Range<usize>> {
+    let step = (AT_ONCE / inputs.max(1)).max(1);
+    (0..outputs).step_by(step).map(move |first| first..outputs.min(first + step))
+}
+
+/// The numbers of a tensor, in f32.
+fn numbers(tensor: &Tensor) -> Result<Vec<f32>> {
+    Ok(tensor.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
 }
 
 /// The numbers of a tensor, little-endian.
@@ -299,4 +362,67 @@ pub(super) fn floats(bytes: &[u8]) -> Vec<f32> {
 
 fn signed_bytes(bytes: &[u8]) -> Vec<i8> {
     bytes.iter().map(|&byte| byte as i8).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device, Tensor};
+
+    use crate::checkpoint::{Checkpoint, Weight};
+    use crate::error::ModelError;
+    use crate::ggml::{BlockWeight, GgmlType};
+    use crate::quantized::{Granularity, QuantizedWeight, WeightScheme};
+
+    /// Numbers of every type, in memory and from a file; those of the larger one pass in parts.
+    #[test]
+    fn floats_are_the_numbers_of_the_tensor() {
+        let tensor =
+            |count: u32| Tensor::arange(0_f32, count as f32, &Device::Cpu).unwrap().affine(0.25, -3.0).unwrap();
+        let types = [DType::F32, DType::F16, DType::BF16, DType::F64];
+        let mut tensors: Vec<(String, Tensor)> =
+            types.iter().map(|&dtype| (format!("{dtype:?}"), tensor(30).to_dtype(dtype).unwrap())).collect();
+        tensors.push(("large".to_owned(), tensor(9_000_001)));
+        let model = Checkpoint::of_tensors(tensors.clone());
+        let directory = tempfile::tempdir().unwrap();
+        model.save(directory.path()).unwrap();
+        let opened = Checkpoint::open(directory.path()).unwrap();
+        for (name, tensor) in tensors {
+            let expected = tensor.to_dtype(DType::F32).unwrap().to_vec1::<f32>().unwrap();
+            assert!(model.floats(&name).unwrap() == expected, "{name} in memory");
+            assert!(opened.floats(&name).unwrap() == expected, "{name} in a file");
+            for model in [&model, &opened] {
+                let mut shown = Vec::new();
+                model.in_parts(&name, &mut |part| shown.extend_from_slice(part)).unwrap();
+                assert!(shown == expected, "{name} in parts");
+            }
+        }
+    }
+
+    #[test]
+    fn integers_are_no_floats() {
+        let scheme = WeightScheme { bits: 4, symmetric: true, granularity: Granularity::Tensor };
+        let weight = QuantizedWeight::round_numbers(&[1.0, 2.0], &[1, 2], scheme, &[1.0], &[]).unwrap();
+        let mut model = Checkpoint::of_tensors([]);
+        model.set_weight("a.weight", Weight::Quantized(weight));
+        assert!(matches!(model.floats("a.weight"), Err(ModelError::Quantized { .. })));
+    }
+
+    /// More rows than are shown at once.
+    #[test]
+    fn integers_and_blocks_are_shown_as_what_they_stand_for() {
+        let (rows, inputs) = (140_000, 32);
+        let floats: Vec<f32> = (0..rows * inputs).map(|place| (place % 251) as f32 / 100.0 - 1.0).collect();
+        let scheme = WeightScheme { bits: 4, symmetric: true, granularity: Granularity::Channel };
+        let shape = [rows, inputs];
+        let integers = QuantizedWeight::round_numbers(&floats, &shape, scheme, &vec![0.1; rows], &[]).unwrap();
+        let blocks = BlockWeight::round(&floats, &shape, GgmlType::Q5_1, None).unwrap();
+        for weight in [Weight::Quantized(integers), Weight::Blocks(blocks)] {
+            let mut model = Checkpoint::of_tensors([]);
+            model.set_weight("a.weight", weight);
+            let expected = model.tensor("a.weight").unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            let mut shown = Vec::new();
+            model.in_parts("a.weight", &mut |part| shown.extend_from_slice(part)).unwrap();
+            assert!(shown == expected);
+        }
+    }
 }

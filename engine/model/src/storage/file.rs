@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
+use half::{bf16, f16};
 use memmap2::{Mmap, UncheckedAdvice};
 use safetensors::Dtype;
 
@@ -59,6 +60,9 @@ impl Mapped {
 
 /// Tensors of fewer bytes than this stay in memory once they were touched.
 const SMALL: usize = 1 << 20;
+
+/// Bytes of a large tensor that are touched at a time.
+const PART: usize = 1 << 24;
 
 /// Makes numbers of bytes that are not simply little-endian numbers in row-major order.
 pub(crate) trait Decoder: fmt::Debug + Send + Sync {
@@ -128,9 +132,68 @@ impl FileTensor {
                 self.place.dtype
             ))
         })?;
+        if dtype == DType::F32 {
+            // candle would copy twice.
+            return Ok(Tensor::from_vec(self.floats(name)?, self.shape(), &Device::Cpu)?);
+        }
         let tensor = Tensor::from_raw_buffer(&self.bytes()?, dtype, self.shape(), &Device::Cpu)?;
         self.release();
         Ok(tensor)
+    }
+
+    /// Its numbers in f32, row-major.
+    ///
+    /// # Errors
+    /// When candle has no such number type, or the bytes in the file stand for no numbers.
+    pub(crate) fn floats(&self, name: &str) -> Result<Vec<f32>> {
+        let mut numbers = Vec::with_capacity(self.shape().iter().product());
+        self.floats_in_parts(name, &mut |part| numbers.extend_from_slice(part))?;
+        Ok(numbers)
+    }
+
+    /// Shows its numbers in f32, row-major; a large tensor passes through memory a part at a time.
+    ///
+    /// # Errors
+    /// As [`FileTensor::floats`].
+    pub(crate) fn floats_in_parts(&self, name: &str, see: &mut dyn FnMut(&[f32])) -> Result<()> {
+        let convert: fn(&[u8], &mut Vec<f32>) = match self.place.dtype {
+            Dtype::F32 => |bytes, to| to.extend(bytes.as_chunks().0.iter().map(|&number| f32::from_le_bytes(number))),
+            Dtype::F16 => |bytes, to| to.extend(bytes.as_chunks().0.iter().map(|&it| f16::from_le_bytes(it).to_f32())),
+            Dtype::BF16 => {
+                |bytes, to| to.extend(bytes.as_chunks().0.iter().map(|&it| bf16::from_le_bytes(it).to_f32()))
+            }
+            _ => {
+                see(&self.tensor(name)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?);
+                return Ok(());
+            }
+        };
+        let mut numbers = Vec::new();
+        self.bytes_in_parts(&mut |bytes| {
+            numbers.clear();
+            convert(bytes, &mut numbers);
+            see(&numbers);
+        })
+    }
+
+    /// Shows its bytes; those of a large tensor pass through memory a part at a time.
+    ///
+    /// # Errors
+    /// When the bytes in the file stand for no numbers.
+    pub(crate) fn bytes_in_parts(&self, see: &mut dyn FnMut(&[u8])) -> Result<()> {
+        if self.decoder.is_some() {
+            see(&self.bytes()?);
+            self.release();
+            return Ok(());
+        }
+        let Range { start, end } = self.place.bytes;
+        for from in (start..end).step_by(PART) {
+            let part = from..end.min(from + PART);
+            see(self.file.bytes().get(part.clone()).unwrap_or_default());
+            if part.len() >= SMALL {
+                self.file.release(part);
+            }
+        }
+        Ok(())
     }
 
     /// Lets the memory of its bytes go where it has many: whoever streams a model calls this when done with a tensor.

@@ -1,7 +1,6 @@
 //! The engine's own receipt: what differs between the model before a stage and the one after.
 
-use candle_core::DType;
-use paring_model::{Checkpoint, ModelError, Weight};
+use paring_model::{Checkpoint, ModelError, WeightOutline};
 
 use crate::report::{EngineReceipt, TensorReport};
 
@@ -28,25 +27,30 @@ fn changed(before: &Checkpoint, after: &Checkpoint) -> Result<Vec<String>, Model
 }
 
 fn tensor_report(model: &Checkpoint, name: &str) -> Result<TensorReport, ModelError> {
-    let tensor = model.tensor(name)?;
-    let values = tensor.flatten_all()?.to_dtype(DType::F32)?.to_vec1::<f32>()?;
+    let mut zeros = 0;
+    let (mut min, mut max): (Option<f32>, Option<f32>) = (None, None);
+    model.in_parts(name, &mut |numbers| {
+        zeros += numbers.iter().filter(|number| **number == 0.0).count() as u64;
+        min = min.into_iter().chain(numbers.iter().copied()).reduce(f32::min);
+        max = max.into_iter().chain(numbers.iter().copied()).reduce(f32::max);
+    })?;
+    let outline = model.weight_outline(name).ok_or_else(|| ModelError::MissingTensor { name: name.to_owned() })?;
     Ok(TensorReport {
         name: name.to_owned(),
-        shape: tensor.dims().to_vec(),
-        storage: storage(&model.weight(name)?, tensor.dtype()),
-        zeros: values.iter().filter(|value| **value == 0.0).count() as u64,
+        shape: outline.shape().to_vec(),
+        storage: storage(&outline),
+        zeros,
         // An empty tensor has neither; infinity is no number that a report can hold.
-        min: values.iter().copied().reduce(f32::min).unwrap_or(0.0),
-        max: values.iter().copied().reduce(f32::max).unwrap_or(0.0),
+        min: min.unwrap_or(0.0),
+        max: max.unwrap_or(0.0),
     })
 }
 
-fn storage(weight: &Weight, dtype: DType) -> String {
-    let dense = dtype.as_str().to_uppercase();
+fn storage(weight: &WeightOutline) -> String {
     match weight {
-        Weight::Quantized(quantized) => format!("int{}", quantized.scheme.bits),
-        Weight::Blocks(blocks) => blocks.kind.name().to_owned(),
-        Weight::Dense { masked: true, .. } => format!("{dense} masked"),
-        _ => dense,
+        WeightOutline::Quantized { scheme, .. } => format!("int{}", scheme.bits),
+        WeightOutline::Blocks { kind, .. } => kind.name().to_owned(),
+        WeightOutline::Dense { dtype, masked: true, .. } => format!("{dtype} masked"),
+        WeightOutline::Dense { dtype, .. } => dtype.clone(),
     }
 }
