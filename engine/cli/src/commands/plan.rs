@@ -55,7 +55,8 @@ pub fn execute(arguments: &PlanArguments, terminal: &Terminal) -> CommandResult 
 
 fn show(plan: &Plan, terminal: &Terminal) -> std::io::Result<()> {
     let start = plan.size.map_or_else(|| "from nothing".to_owned(), |size| output::bytes(size as f64));
-    output::line(&format!("{}: {} stages, starts {start}", plan.recipe, plan.stages.len()))?;
+    let stages = if plan.stages.len() == 1 { "stage" } else { "stages" };
+    output::line(&format!("{}: {} {stages}, starts {start}", plan.recipe, plan.stages.len()))?;
     if let Some([train, validate, calibrate, test]) = plan.rows {
         output::line(&format!("rows: train {train}, validate {validate}, calibrate {calibrate}, test {test}"))?;
     }

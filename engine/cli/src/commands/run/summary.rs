@@ -2,10 +2,14 @@
 
 use indexmap::IndexMap;
 use paring_engine::report::{Report, Timings};
+use paring_engine::train::measure::{Direction, info};
 
 use crate::output;
 
-/// The table.
+/// Times whose ratio is nearer to 1 than this are alike.
+const ALIKE: f64 = 0.05;
+
+/// The table. A time that is clearly worse than that of the model before all stages is marked.
 pub fn table(report: &Report, timings: &Timings, width: usize) -> String {
     let names = measures(report, timings);
     let mut header = vec!["stage", "pass"];
@@ -14,14 +18,16 @@ pub fn table(report: &Report, timings: &Timings, width: usize) -> String {
     let mut rows = Vec::new();
     if let Some(first) = report.stages.first().and_then(|stage| stage.before.as_ref()) {
         let timed = timings.stages.first().map(|stage| &stage.before);
-        rows.push(row(["(start)", ""], &names, first, timed, String::new()));
+        rows.push(row(["(start)", ""], &names, first, timed.map(|timed| (timed, timed)), String::new()));
     }
     let none = IndexMap::new();
     for (stage, timed) in report.stages.iter().zip(&timings.stages) {
         let mark = if stage.outcome == "kept" { String::new() } else { format!(" ({})", stage.outcome) };
         let time = if timed.cached { "cached".to_owned() } else { format!("{:.1} s", timed.seconds) };
         let after = stage.after.as_ref().unwrap_or(&none);
-        rows.push(row([&format!("{}{mark}", stage.id), &stage.pass], &names, after, Some(&timed.after), time));
+        let start = timings.stages.first().map_or(&none, |first| &first.before);
+        let name = format!("{}{mark}", stage.id);
+        rows.push(row([&name, &stage.pass], &names, after, Some((&timed.after, start)), time));
     }
     output::table(&header, rows, width)
 }
@@ -39,15 +45,54 @@ fn measures(report: &Report, timings: &Timings) -> Vec<String> {
     names
 }
 
+/// `timed`: times of this row, and those at the start.
 fn row(
     first: [&str; 2],
     names: &[String],
     results: &IndexMap<String, f64>,
-    timed: Option<&IndexMap<String, f64>>,
+    timed: Option<(&IndexMap<String, f64>, &IndexMap<String, f64>)>,
     time: String,
 ) -> Vec<String> {
-    let value = |name: &String| results.get(name).or_else(|| timed?.get(name)).copied();
-    let cells =
-        names.iter().map(|name| value(name).map_or_else(|| "-".to_owned(), |value| output::figure(name, value)));
-    first.iter().map(|&text| text.to_owned()).chain(cells).chain([time]).collect()
+    let cell = |name: &String| {
+        if let Some(value) = results.get(name) {
+            return output::figure(name, *value);
+        }
+        let Some((value, start)) = timed.and_then(|(now, start)| Some((*now.get(name)?, start.get(name)))) else {
+            return "-".to_owned();
+        };
+        let mark = if start.is_some_and(|start| slower(name, *start, value)) { " (slower)" } else { "" };
+        format!("{}{mark}", output::figure(name, value))
+    };
+    first.iter().map(|&text| text.to_owned()).chain(names.iter().map(cell)).chain([time]).collect()
+}
+
+fn slower(name: &str, start: f64, now: f64) -> bool {
+    match info(name) {
+        Some(info) if info.unit == "bytes" => false,
+        Some(info) if info.direction == Direction::Higher => now < start * (1.0 - ALIKE),
+        _ => now > start * (1.0 + ALIKE),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{row, slower};
+
+    #[test]
+    fn slower_is_more_milliseconds_or_fewer_tokens_a_second() {
+        assert!(slower("latency", 10.0, 11.0) && !slower("latency", 10.0, 10.4) && !slower("latency", 10.0, 5.0));
+        assert!(slower("decode_speed", 50.0, 40.0) && !slower("decode_speed", 50.0, 60.0));
+        assert!(!slower("peak_memory", 10.0, 20.0));
+    }
+
+    #[test]
+    fn times_worse_than_at_the_start_are_marked() {
+        let figures = |latency: f64| [("latency".to_owned(), latency)].into();
+        let cells =
+            row(["a", "b"], &["latency".to_owned()], &[].into(), Some((&figures(20.0), &figures(10.0))), String::new());
+        assert_eq!(cells, ["a", "b", "20.000 ms (slower)", ""]);
+        let cells =
+            row(["a", "b"], &["latency".to_owned()], &[].into(), Some((&figures(5.0), &figures(10.0))), String::new());
+        assert_eq!(cells, ["a", "b", "5.000 ms", ""]);
+    }
 }
