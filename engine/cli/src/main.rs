@@ -1,5 +1,6 @@
 //! The `paring` binary: arguments in, data to standard output, everything else to standard error, an exit code.
 
+mod allocator;
 mod arguments;
 mod commands;
 mod exit;
@@ -15,6 +16,7 @@ use clap::Parser as _;
 use crate::arguments::Arguments;
 
 fn main() -> ExitCode {
+    allocator::share_one_heap();
     let arguments = Arguments::parse();
     let terminal = terminal::Terminal::detect();
     tracing_setup::install(arguments.verbose);
