@@ -45,12 +45,14 @@ fn measures(report: &Report, timings: &Timings) -> Vec<String> {
     names
 }
 
-/// `timed`: times of this row, and those at the start.
+/// Times of a row, and those at the start.
+type Timed<'a> = (&'a IndexMap<String, f64>, &'a IndexMap<String, f64>);
+
 fn row(
     first: [&str; 2],
     names: &[String],
     results: &IndexMap<String, f64>,
-    timed: Option<(&IndexMap<String, f64>, &IndexMap<String, f64>)>,
+    timed: Option<Timed<'_>>,
     time: String,
 ) -> Vec<String> {
     let cell = |name: &String| {
