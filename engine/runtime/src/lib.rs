@@ -39,4 +39,4 @@ pub use report::Report;
 pub use run::{Ending, RunOptions, RunResult};
 
 /// Version of everything that decides a stage's result besides the pass itself: part of every cache key.
-pub const ENGINE_FORMAT: u32 = 1;
+pub const ENGINE_FORMAT: u32 = 2;

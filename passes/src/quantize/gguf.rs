@@ -163,32 +163,24 @@ impl Definition for Gguf {
         let kind = |site: &str| kinds.get(site).copied().unwrap_or(parameters.types.base());
         let calibration =
             looked_at_for(parameters).map(|_| Calibration::new(cx, &model, parameters.calibration_rows)).transpose()?;
-        let squares = match &calibration {
-            Some(calibration) if parameters.importance && direct.iter().any(|(site, _)| multiplies(site)) => {
-                let mut squares = Squares::new(cx.sites);
-                calibration.watch(cx, &mut squares)?;
-                Some(squares)
-            }
-            _ => None,
-        };
+        let weighed = parameters.importance && direct.iter().any(|(site, _)| multiplies(site));
+        let squares = calibration.as_ref().filter(|_| weighed).map(|rows| watched(cx, rows)).transpose()?;
         let (mut model, mut sites) = each(cx, model, &sites_of(&direct), &|model, site| {
             let importance = squares.as_ref().and_then(|squares| squares.importance(&site.name, inputs(site)));
             round(model, site, kind(&site.name), importance.as_deref())
         })?;
-        let mut gain = String::new();
+        let mut summary = shown(&kinds);
         if let Some(calibration) = calibration.as_ref().filter(|_| !compensated.is_empty()) {
             let forms = |site: &str| Form::Blocks { kind: kind(site), importance: parameters.importance };
-            let (done, told) = walk(
-                &Cx { sites: &sites_of(&compensated), stream: cx.stream.clone(), ..*cx },
-                model,
-                calibration,
-                &mut Rounding::new(&forms, WeightObserver::Minmax),
-            )?;
-            gain = format!("; output error {:.3} of that of rounding to nearest", calibrated::error_ratio(&told));
+            let cx = Cx { sites: &sites_of(&compensated), stream: cx.stream.clone(), ..*cx };
+            let mut rounding = Rounding::new(&forms, WeightObserver::Minmax);
+            let (done, told) = walk(&cx, model, calibration, &mut rounding)?;
+            let ratio = calibrated::error_ratio(&told);
+            summary.push_str(&format!("; output error {ratio:.3} of that of rounding to nearest"));
             model = done;
             sites.extend(told);
         }
-        let mut receipt = Receipt { summary: format!("{}{gain}", shown(&kinds)), sites, ..Receipt::default() };
+        let mut receipt = Receipt { summary, sites, ..Receipt::default() };
         let rows = calibration.map(|calibration| ("calibration_rows".to_owned(), calibration.rows as f64));
         receipt.figures.extend(rows);
         Ok(Outcome { model, receipt })
@@ -265,6 +257,13 @@ fn apply(effect: &mut Effect, site: &Site, layout: Layout, inputs: usize) {
         *weight = WeightOutline::Blocks { shape, kind };
     }
     effect.touches.push(site.name.clone());
+}
+
+/// The squares of the inputs of all targets.
+fn watched(cx: &Cx<'_>, calibration: &Calibration) -> Result<Squares, PassError> {
+    let mut squares = Squares::new(cx.sites);
+    calibration.watch(cx, &mut squares)?;
+    Ok(squares)
 }
 
 /// A site's weight in blocks, rounded to nearest, and the figures of its receipt.
