@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 WINDOW = 512
-WINDOWS = 4
+WINDOWS = 2
 POSITIONS = 200
 
 # Beginnings of texts that Paring continues, until there are enough positions to compare.

@@ -7,10 +7,10 @@ import csv
 import sys
 from pathlib import Path
 
-# Tokens have some 4 characters: 4 windows of 512, and less than one more.
-TAIL = 8_700
+# Tokens have some 4 characters: 2 windows of 512, and less than one more.
+TAIL = 4_600
 HEAD = 40_000
-SENTENCES = 64
+SENTENCES = 160
 
 
 def main():
