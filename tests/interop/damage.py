@@ -1,6 +1,6 @@
 """Damages an export in one way, to see that the checks fail.
 
-Usage: damage.py list KIND, damage.py DAMAGE OUT
+Usage: damage.py list OUT, damage.py DAMAGE OUT
 """
 
 import json
@@ -10,29 +10,49 @@ from pathlib import Path
 
 import numpy as np
 
-KINDS = {
-    "float": ["half"],
-    "decoder": ["weight_scale", "transposed_scale", "weight_packed", "weight_zero_point", "bits"],
-    "encoder": ["weight_scale", "weight", "weight_zero_point", "input_scale", "input_zero_point", "inputs"],
-    "gguf": ["blocks", "end", "template", "vocabulary"],
-}
+GGUF = ["blocks", "end", "template", "vocabulary"]
 TYPES = {"F32": np.float32, "I32": np.int32, "I8": np.int8, "I16": np.int16, "F16": np.float16}
 
 
 def main():
-    if sys.argv[1] == "list":
-        print("\n".join(KINDS[sys.argv[2]]))
-        return
     damage, out = sys.argv[1], Path(sys.argv[2])
-    if (out / "model/model.gguf").exists():
+    if damage == "list":
+        print("\n".join(possible(out)))
+    elif damage in GGUF:
         gguf(damage, out / "model/model.gguf")
     elif damage == "half":
-        change(out / "model-2/model.safetensors", "q_proj.weight", lambda it: it.ravel()[:1].__imul__(1.01))
-    elif damage in ("bits", "inputs"):
-        config(damage, out / "model/config.json")
+        change(out / "model-2/model.safetensors", "q_proj.weight", lambda it: it.reshape(-1)[:1].__imul__(1.01))
+    elif damage == "inputs":
+        config(out / "model/config.json")
     else:
         name = "weight_scale" if damage == "transposed_scale" else damage
         change(out / "model/model.safetensors", f".{name}", CHANGES[damage])
+
+
+def possible(out):
+    """What can be damaged in these exports."""
+    if (out / "model/model.gguf").exists():
+        return GGUF
+    if (out / "model-2").exists():
+        return ["half"]
+    header, _ = opened(out / "model/model.safetensors")
+    shapes = {name.rpartition(".")[2]: entry for name, entry in header.items() if name != "__metadata__"}
+    found = [name for name in CHANGES if name in shapes]
+    if "weight_packed" in found:
+        found.remove("weight")
+    grouped = [entry["shape"][-1] for name, entry in header.items() if name.endswith("weight_scale")]
+    return found + ["transposed_scale"] * (min(grouped) > 1) + ["inputs"] * ("input_activations\": {" in config_of(out))
+
+
+def config_of(out):
+    return (out / "model/config.json").read_text()
+
+
+def opened(path):
+    """The header of a file of safetensors, and where its tensors begin."""
+    with open(path, "rb") as file:
+        length = struct.unpack("<Q", file.read(8))[0]
+        return json.loads(file.read(length)), 8 + length
 
 
 def swap(numbers):
@@ -55,37 +75,30 @@ def add(amount):
 
 
 CHANGES = {
-    "weight_scale": lambda scales: swap(scales.ravel()),
+    "weight_scale": lambda scales: swap(scales.reshape(-1)),
     "transposed_scale": transpose,
     "weight_packed": lambda words: shift(words[0]),
     "weight": lambda integers: shift(integers[0]),
-    "weight_zero_point": lambda words: add(1)(words.ravel()),
+    "weight_zero_point": lambda words: add(1)(words.reshape(-1)),
     "input_scale": lambda scale: scale.__imul__(1.02),
     "input_zero_point": add(20),
 }
 
 
 def change(path, ending, how):
-    """Changes the first tensor with a name that ends so."""
-    with open(path, "rb") as file:
-        length = struct.unpack("<Q", file.read(8))[0]
-        header = json.loads(file.read(length))
-    name = next((name for name in sorted(header) if name.endswith(ending)), None)
-    if name is None:
-        sys.exit(f"nothing to damage: no tensor `*{ending}`")
+    """Changes the first tensor with a name that ends so, of integers where there are such."""
+    header, begin = opened(path)
+    names = sorted(name for name in header if name.endswith(ending))
+    name = min(names, key=lambda name: header[name]["dtype"] != "I8")
     entry = header[name]
-    start = 8 + length + entry["data_offsets"][0]
-    how(np.memmap(path, TYPES[entry["dtype"]], "r+", start, tuple(entry["shape"])))
+    how(np.memmap(path, TYPES[entry["dtype"]], "r+", begin + entry["data_offsets"][0], tuple(entry["shape"])))
 
 
-def config(damage, path):
-    """Settings that are others than those of the weights."""
+def config(path):
+    """Inputs are no longer rounded."""
     text = json.loads(path.read_text())
     for group in text["quantization_config"]["config_groups"].values():
-        if damage == "inputs":
-            group["input_activations"] = None
-        else:
-            group["weights"]["symmetric"] = True
+        group["input_activations"] = None
     path.write_text(json.dumps(text))
 
 

@@ -1,7 +1,7 @@
 """Opens an exported GGUF file with llama.cpp, and compares with what Paring computes and with what transformers makes of
 texts.
 
-Usage: in_llama_cpp.py CASE OUT EXPECTED
+Usage: in_llama_cpp.py CASE OUT DIRECTORY-OF-EXPECTED
 """
 
 import json
@@ -14,8 +14,11 @@ from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 
 import checks
 
-# Both round inputs to 8 bits a block and multiply integers; llama.cpp sums up in another order. Measured: .
-PERPLEXITY = {"smollm2-q8-0": 1e-2, "smollm2-q4-0": 1e-2, "smollm2-q4-k-m": 1e-2}
+# Both round the inputs of layers to 8 bits a block and multiply integers, but add up in other orders. So a last bit moves
+# inputs by whole steps, and perplexities scatter: that keys and values are halved moves llama.cpp's own by 2e-3 (q8_0).
+# What was lost to rounding, the divergence from the floats, must be as large as in Paring all the same.
+PERPLEXITY = 1e-2
+DIVERGENCE = 0.15
 AGREEMENT = 0.95
 BEHIND = 0.25
 
@@ -25,17 +28,23 @@ F32 = 0
 
 def main():
     case, out, expected = sys.argv[1:]
-    check, expected = checks.Checks(case), json.loads(Path(expected).read_text())
+    check, before = checks.Checks(case), np.load(Path(expected, "expected.npy"))
+    expected = json.loads(Path(expected, "expected.json").read_text())
     path = Path(out) / "model" / "model.gguf"
     model = llama_cpp.Llama(
         str(path), n_ctx=checks.WINDOW, n_threads=2, logits_all=True, type_k=F32, type_v=F32, verbose=False
     )
     tokens(check, model, expected)
-    losses = [loss(logits(model, row), row) for row in expected["windows"]]
-    check.same("windows", len(losses), checks.WINDOWS)
-    found, own = float(np.exp(np.mean(losses))), checks.finished(out)["perplexity"]
-    check.within(f"perplexity {found:.4f}, off by", abs(found / own - 1.0), PERPLEXITY[case])
-    continuations = checks.continuations(path, lambda text: encode(model, text))
+    rows = expected["windows"]
+    check.same("windows", len(rows), checks.WINDOWS)
+    after = [logarithms(logits(model, row)) for row in rows]
+    losses = [-own[np.arange(len(own)), row[1:]].mean() for own, row in zip(after, rows, strict=True)]
+    divergences = [(np.exp(old) * (old - own)).sum(axis=1).mean() for old, own in zip(before, after, strict=True)]
+    found, own = float(np.exp(np.mean(losses))), checks.finished(out)
+    check.within(f"perplexity {found:.4f}, off by", abs(found / own["perplexity"] - 1.0), PERPLEXITY)
+    found = float(np.mean(divergences))
+    check.within(f"divergence {found:.5f}, off by", abs(found / own["kl_divergence"] - 1.0), DIVERGENCE)
+    continuations = checks.continuations(checks.undamaged(out) / "model/model.gguf", lambda text: encode(model, text))
 
     def rows():
         for ids, start in continuations:
@@ -71,10 +80,10 @@ def logits(model, ids):
     return model.scores[: len(ids) - 1].astype(np.float64)
 
 
-def loss(logits, ids):
-    top = logits.max(axis=1)
-    sums = top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
-    return float((sums - logits[np.arange(len(logits)), ids[1:]]).mean())
+def logarithms(logits):
+    """Logarithms of the probabilities."""
+    top = logits.max(axis=1, keepdims=True)
+    return logits - top - np.log(np.exp(logits - top).sum(axis=1, keepdims=True))
 
 
 if __name__ == "__main__":
