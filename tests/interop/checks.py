@@ -108,8 +108,8 @@ def windows(ids):
 
 
 def continuations(model, encode):
-    """What Paring itself finds likeliest, token by token: (ids, how many of them are the prompt's). `encode` makes ids of
-    a text. A continuation whose text does not give back its tokens is left out."""
+    """What Paring itself finds likeliest, token by token: (ids, how many of them are the prompt's). `encode` makes ids
+    of a text. A continuation whose text does not give back its tokens is left out."""
     found, positions = [], 0
     for prompt in PROMPTS:
         answer = paring("generate", model, prompt, "--tokens", 64)

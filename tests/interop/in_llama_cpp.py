@@ -1,5 +1,5 @@
-"""Opens an exported GGUF file with llama.cpp, and compares with what Paring computes and with what transformers makes of
-texts.
+"""Opens an exported GGUF file with llama.cpp, and compares with what Paring computes and with what transformers makes
+of texts.
 
 Usage: in_llama_cpp.py CASE OUT DIRECTORY-OF-EXPECTED
 """
@@ -14,8 +14,8 @@ from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 
 import checks
 
-# Both round the inputs of layers to 8 bits a block and multiply integers, but add up in other orders. So a last bit moves
-# inputs by whole steps, and perplexities scatter: that keys and values are halved moves llama.cpp's own by 2e-3 (q8_0).
+# Both round the inputs of layers to 8 bits a block and multiply integers, but add up in other orders. So a last bit
+# moves inputs by whole steps, and perplexities scatter: halved keys and values move llama.cpp's own by 2e-3 (q8_0).
 # What was lost to rounding, the divergence from the floats, must be as large as in Paring all the same.
 PERPLEXITY = 1e-2
 DIVERGENCE = 0.15

@@ -19,9 +19,9 @@ from safetensors import safe_open
 import checks
 import unpack
 
-# Paring multiplies integers exactly, with inputs rounded to 16 bits a row; torch adds up rounded products of floats. The
-# same rounding done in torch moves the perplexity of `smollm2-symmetric` by 4e-5 to 1.3e-4, as the last bits of its inputs
-# go; with 15 bits by 4e-4. Unquantized, the two differ by 2e-8.
+# Paring multiplies integers exactly, with inputs rounded to 16 bits a row; torch adds up rounded products of floats.
+# The same rounding done in torch moves the perplexity of `smollm2-symmetric` by 4e-5 to 1.3e-4, as the last bits of its
+# inputs go; with 15 bits by 4e-4. Unquantized, the two differ by 2e-8.
 UNQUANTIZED = 1e-6
 PERPLEXITY = 2.5e-4
 DIVERGENCE = 2e-4
@@ -157,9 +157,9 @@ def opened(check, kind, directory, **settings):
 
 
 def by_hand(directory):
-    """Whether transformers 5.24 fails on what compressed-tensors 0.20 itself writes for such a model. It prepares modules
-    on a device without memory, where the compressor forgets to pack zero points, and it cannot begin with a table of
-    tokens that has no plain weight."""
+    """Whether transformers 5.24 fails on what compressed-tensors 0.20 itself writes for such a model. It prepares
+    modules on a device without memory, where the compressor forgets to pack zero points, and it cannot begin with a
+    table of tokens that has no plain weight."""
     export = unpack.Export(directory)
     packed = {name.removesuffix("_packed") for name in export.names if name.endswith("_packed")}
     return any(f"{name}_zero_point" in export.names or "embed" in name for name in packed)

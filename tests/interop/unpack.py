@@ -1,8 +1,8 @@
 """Reads quantized weights by the formula of the compressed-tensors format alone, with none of its code.
 
 A weight is (q - zero_point) * scale. Of b bits each, q + 2^(b - 1) of a row follow each other without gaps from the
-lowest bit of the first 32-bit word on. Zero points lie so along the output channels. A scale belongs to a tensor, a row,
-or `group_size` consecutive inputs of a row.
+lowest bit of the first 32-bit word on. Zero points lie so along the output channels. A scale belongs to a tensor, a
+row, or `group_size` consecutive inputs of a row.
 """
 
 import json
