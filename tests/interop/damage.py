@@ -1,0 +1,128 @@
+"""Damages an export in one way, to see that the checks fail.
+
+Usage: damage.py list OUT, damage.py DAMAGE OUT
+"""
+
+import json
+import struct
+import sys
+from pathlib import Path
+
+import numpy as np
+
+GGUF = ["blocks", "end", "template", "vocabulary"]
+TYPES = {"F32": np.float32, "I32": np.int32, "I8": np.int8, "I16": np.int16, "F16": np.float16}
+
+
+def main():
+    damage, out = sys.argv[1], Path(sys.argv[2])
+    if damage == "list":
+        print("\n".join(possible(out)))
+    elif damage in GGUF:
+        gguf(damage, out / "model/model.gguf")
+    elif damage == "half":
+        change(out / "model-2/model.safetensors", "q_proj.weight", lambda it: it.reshape(-1)[:1].__imul__(1.01))
+    elif damage == "inputs":
+        config(out / "model/config.json")
+    else:
+        name = "weight_scale" if damage == "transposed_scale" else damage
+        change(out / "model/model.safetensors", f".{name}", CHANGES[damage])
+
+
+def possible(out):
+    """What can be damaged in these exports."""
+    if (out / "model/model.gguf").exists():
+        return GGUF
+    if (out / "model-2").exists():
+        return ["half"]
+    header, _ = opened(out / "model/model.safetensors")
+    shapes = {name.rpartition(".")[2]: entry for name, entry in header.items() if name != "__metadata__"}
+    found = [name for name in CHANGES if name in shapes]
+    if "weight_packed" in found:
+        found.remove("weight")
+    grouped = [entry["shape"][-1] for name, entry in header.items() if name.endswith("weight_scale")]
+    return found + ["transposed_scale"] * (min(grouped) > 1) + ["inputs"] * ("input_activations\": {" in config_of(out))
+
+
+def config_of(out):
+    return (out / "model/config.json").read_text()
+
+
+def opened(path):
+    """The header of a file of safetensors, and where its tensors begin."""
+    with open(path, "rb") as file:
+        length = struct.unpack("<Q", file.read(8))[0]
+        return json.loads(file.read(length)), 8 + length
+
+
+def swap(numbers):
+    numbers[[0, 1]] = numbers[[1, 0]]
+
+
+def transpose(numbers):
+    numbers[:] = np.ascontiguousarray(numbers.T).reshape(numbers.shape)
+
+
+def shift(words):
+    words[:] = np.roll(words, 1)
+
+
+def add(amount):
+    def change(numbers):
+        numbers[0] += amount
+
+    return change
+
+
+CHANGES = {
+    "weight_scale": lambda scales: swap(scales.reshape(-1)),
+    "transposed_scale": transpose,
+    "weight_packed": lambda words: shift(words[0]),
+    "weight": lambda integers: shift(integers[0]),
+    "weight_zero_point": lambda words: add(1)(words.reshape(-1)),
+    "input_scale": lambda scale: scale.__imul__(1.02),
+    "input_zero_point": add(20),
+}
+
+
+def change(path, ending, how):
+    """Changes the first tensor with a name that ends so, of integers where there are such."""
+    header, begin = opened(path)
+    names = sorted(name for name in header if name.endswith(ending))
+    name = min(names, key=lambda name: header[name]["dtype"] != "I8")
+    entry = header[name]
+    how(np.memmap(path, TYPES[entry["dtype"]], "r+", begin + entry["data_offsets"][0], tuple(entry["shape"])))
+
+
+def config(path):
+    """Inputs are no longer rounded."""
+    text = json.loads(path.read_text())
+    for group in text["quantization_config"]["config_groups"].values():
+        group["input_activations"] = None
+    path.write_text(json.dumps(text))
+
+
+def gguf(damage, path):
+    data = bytearray(path.read_bytes())
+    if damage == "blocks":
+        first, second = len(data) // 3 // 4096 * 4096, len(data) * 2 // 3 // 4096 * 4096
+        size = 1 << 18
+        data[first : first + size], data[second : second + size] = (
+            data[second : second + size],
+            data[first : first + size],
+        )
+    elif damage == "end":
+        # A key, its type, its value.
+        data[data.index(b"tokenizer.ggml.eos_token_id") + 27 + 4] ^= 1
+    elif damage == "template":
+        place = data.index(b"chat_template") + 13 + 4 + 8
+        data[data.index(b"im_start", place)] ^= 1
+    else:
+        words = data.index(b"tokenizer.ggml.tokens")
+        one, other = (data.index(word, words) for word in (b"whale", b"Paris"))
+        data[one : one + 5], data[other : other + 5] = b"Paris", b"whale"
+    path.write_bytes(data)
+
+
+if __name__ == "__main__":
+    main()
