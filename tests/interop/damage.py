@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-GGUF = ["blocks", "end", "template", "vocabulary"]
+GGUF = ["blocks", "begin", "end", "pre", "template"]
 TYPES = {"F32": np.float32, "I32": np.int32, "I8": np.int8, "I16": np.int16, "F16": np.float16}
 
 
@@ -102,6 +102,21 @@ def config(path):
     path.write_text(json.dumps(text))
 
 
+def flip(value):
+    value[0] ^= 1
+
+
+def other_splitting(value):
+    value[8 : 8 + len(b"smollm")] = b"falcon"
+
+
+METADATA = {
+    "begin": (b"tokenizer.ggml.add_bos_token", flip),
+    "end": (b"tokenizer.ggml.eos_token_id", flip),
+    "pre": (b"tokenizer.ggml.pre", other_splitting),
+}
+
+
 def gguf(damage, path):
     data = bytearray(path.read_bytes())
     if damage == "blocks":
@@ -111,16 +126,14 @@ def gguf(damage, path):
             data[second : second + size],
             data[first : first + size],
         )
-    elif damage == "end":
-        # A key, its type, its value.
-        data[data.index(b"tokenizer.ggml.eos_token_id") + 27 + 4] ^= 1
     elif damage == "template":
-        place = data.index(b"chat_template") + 13 + 4 + 8
+        place = data.index(b"tokenizer.chat_template")
         data[data.index(b"im_start", place)] ^= 1
     else:
-        words = data.index(b"tokenizer.ggml.tokens")
-        one, other = (data.index(word, words) for word in (b"whale", b"Paris"))
-        data[one : one + 5], data[other : other + 5] = b"Paris", b"whale"
+        # A key, its type in 4 bytes, its value; of a text its length in 8 bytes comes first.
+        key, change = METADATA[damage]
+        place = data.index(key) + len(key) + 4
+        change(memoryview(data)[place:])
     path.write_bytes(data)
 
 
