@@ -20,10 +20,12 @@ import checks
 import unpack
 
 # Paring multiplies integers exactly, with inputs rounded to 16 bits a row; torch adds up rounded products of floats.
-# The same rounding done in torch moves the perplexity of `smollm2-symmetric` by 4e-5 to 1.3e-4, as the last bits of its
-# inputs go; with 15 bits by 4e-4. Unquantized, the two differ by 2e-8.
+# The same rounding done in torch scatters as the last bits of its inputs go: the perplexity of `smollm2-symmetric` by
+# 1e-4, its divergence by 3e-5, that of `smollm2-tied` by 5e-6. With 15 bits they are off by 5e-4, 1e-4 and 2e-5.
+# Unquantized, the two differ by 2e-8.
 UNQUANTIZED = 1e-6
 PERPLEXITY = 2.5e-4
+NATS = 1e-5
 DIVERGENCE = 2e-4
 BEHIND = 1e-3
 AGREEMENT = 0.99
@@ -91,7 +93,8 @@ def decoder(case, out, base):
     found = perplexity(loss)
     check.within(f"perplexity {found:.4f}, off by", abs(found / figures["perplexity"] - 1.0), PERPLEXITY)
     found = float(torch.stack(divergence).mean())
-    check.within(f"divergence {found:.5f}, off by", abs(found / figures["kl_divergence"] - 1.0), DIVERGENCE)
+    expected = figures["kl_divergence"]
+    check.within(f"divergence {found:.6f}, off by", abs(found - expected), NATS + DIVERGENCE * expected)
     found = float(torch.stack(same).mean())
     check.within(f"likeliest as before {found:.4f}, off by", abs(found - figures["top1_agreement"]), 0.001)
     continued(check, checks.undamaged(out) / "model", model)
