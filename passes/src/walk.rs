@@ -4,11 +4,12 @@
 //! Each block is a unit of the stage's journal: its new weights, what is told of them, and the activations after it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
 use indexmap::IndexMap;
 use paring_model::tap::{LateWeights, TapWeight};
-use paring_model::{Checkpoint, Input, Network, Shared, Site, SiteKind, Weight};
+use paring_model::{Checkpoint, Input, IntegerWeight, Network, Shared, Site, SiteKind, Weight};
 use serde_json::{Value, json};
 
 use crate::calibration::Calibration;
@@ -321,9 +322,13 @@ impl Walk<'_> {
     }
 }
 
-/// What the site multiplies with once its weight is that of the model: the numbers that its integers stand for.
+/// What the site multiplies with once its weight is that of the model. Integers run as they will in the finished model;
+/// blocks as the numbers that they stand for, which is faster for many rows.
 fn stored(model: &Checkpoint, site: &Site) -> Result<TapWeight, PassError> {
-    Ok(TapWeight::Dense(model.tensor(&site.weight())?.to_dtype(DType::F32)?))
+    Ok(match model.weight(&site.weight())? {
+        Weight::Quantized(weight) => TapWeight::Integers(Arc::new(IntegerWeight::new(&weight))),
+        _ => TapWeight::Dense(model.tensor(&site.weight())?.to_dtype(DType::F32)?),
+    })
 }
 
 fn block_unit(index: usize) -> String {

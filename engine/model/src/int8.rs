@@ -2,8 +2,10 @@
 //! floats.
 //!
 //! Weights are packed once, when a network is built: output channels lie in panels of [`PANEL`], and in a panel two
-//! inputs of every channel lie side by side, which is what the processor's multiply-add of pairs reads. Sums are exact,
-//! so that every kernel gives the same bits, for any number of threads.
+//! inputs of every channel lie side by side, which is what the processor's multiply-add of pairs reads. Where inputs fit
+//! a byte, it is four, as long as the processor adds their products exactly: any weights with an instruction for neural
+//! networks, weights of at most 7 bits without. Weights of at most 4 bits lie two in a byte then. Sums are exact, so that
+//! every kernel and layout gives the same bits, for any number of threads.
 
 mod kernel;
 mod panels;
@@ -16,7 +18,7 @@ use std::ops::Range;
 use rayon::iter::{IndexedParallelIterator, ParallelIterator};
 use rayon::slice::ParallelSliceMut;
 
-pub use panels::Panels;
+pub use panels::{Inputs, Panels};
 pub use rows::Rows;
 
 use kernel::Job;
@@ -29,6 +31,14 @@ const ROWS: usize = 96;
 
 /// Panels in one task where there is one row.
 const PANELS: usize = 4;
+
+/// Whether sums of products of bytes are exact for weights of 8 bits too.
+fn multiplies_bytes_exactly() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return x86::multiplies_bytes_exactly();
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
 
 impl Panels {
     /// Rows of inputs to rows of outputs, row after row: for each span of inputs that share a scale, the exact sum of

@@ -69,7 +69,9 @@ pub use inputs::{InputStep, Inputs};
 pub use network::{Forward, Input, Mode, Network, Shared};
 pub use outline::{Outline, WeightOutline};
 pub use outputs::{Answer, Outputs, Task};
-pub use quantized::{ActivationScheme, FixedInput, Granularity, InputForm, InputRange, QuantizedWeight, WeightScheme};
+pub use quantized::{
+    ActivationScheme, FixedInput, Granularity, InputForm, InputRange, IntegerWeight, QuantizedWeight, WeightScheme,
+};
 pub use rows::Rows;
 pub use sites::{Fold, Role, Site, SiteKind};
 pub use sources::Source;

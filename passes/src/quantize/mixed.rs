@@ -164,7 +164,7 @@ impl Definition for Mixed {
     const INFO: PassInfo = PassInfo {
         id: "quantize/mixed",
         summary: "round each layer to a number of bits of its own, the best choice within a budget",
-        version: 1,
+        version: 2,
         needs: &[Needs::BuiltModel, Needs::FloatWeights, Needs::Family, Needs::CalibrateRows],
         leaves: &[Leaves::QuantizedWeights],
     };

@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
+use super::panels::{Bytes, Nibbles, Values, Wide};
 use super::{PANEL, Panels, Rows};
 
-/// With fewer rows, widening a panel's weights beforehand costs more than it saves.
+/// With fewer rows, unpacking a panel's weights beforehand costs more than it saves.
 const WIDEN_FROM: usize = 12;
 
 /// Some rows by some panels, and where their outputs go.
@@ -18,30 +19,121 @@ pub(super) struct Job<'a> {
     pub(super) y: &'a mut [f32],
 }
 
-/// The weights of a panel for one pair of inputs, in either width.
+/// The weights of a panel for one unit of inputs.
 pub(super) trait Weights: Copy {
+    /// A unit of inputs.
+    type Unit: Copy;
+
+    /// The units of a row.
+    fn units(rows: &Rows, row: usize) -> &[Self::Unit];
+
+    /// For each of some rows and each channel the sum over all units. Rows and weights are equally long.
+    fn sums<const R: usize>(kernel: impl Kernel, x: [&[Self::Unit]; R], weights: &[Self]) -> [[i32; PANEL]; R];
+}
+
+/// Weights for a pair of inputs, in either width.
+pub(super) trait Pair: Weights<Unit = [i16; 2]> {
     /// In 16 bits.
-    fn wide(self) -> [i16; 2 * PANEL];
+    fn wide(self) -> Wide;
+}
+
+/// Weights for twice four inputs.
+pub(super) trait Eight: Weights<Unit = [[u8; 4]; 2]> {
+    /// In bytes.
+    fn bytes(self) -> Bytes;
 }
 
 impl Weights for [i8; 2 * PANEL] {
+    type Unit = [i16; 2];
+
     #[inline(always)]
-    fn wide(self) -> [i16; 2 * PANEL] {
+    fn units(rows: &Rows, row: usize) -> &[Self::Unit] {
+        rows.pairs(row)
+    }
+
+    #[inline(always)]
+    fn sums<const R: usize>(kernel: impl Kernel, x: [&[Self::Unit]; R], weights: &[Self]) -> [[i32; PANEL]; R] {
+        kernel.pairs(x, weights)
+    }
+}
+
+impl Pair for [i8; 2 * PANEL] {
+    #[inline(always)]
+    fn wide(self) -> Wide {
         self.map(i16::from)
     }
 }
 
-impl Weights for [i16; 2 * PANEL] {
+impl Weights for Wide {
+    type Unit = [i16; 2];
+
     #[inline(always)]
-    fn wide(self) -> [i16; 2 * PANEL] {
+    fn units(rows: &Rows, row: usize) -> &[Self::Unit] {
+        rows.pairs(row)
+    }
+
+    #[inline(always)]
+    fn sums<const R: usize>(kernel: impl Kernel, x: [&[Self::Unit]; R], weights: &[Self]) -> [[i32; PANEL]; R] {
+        kernel.pairs(x, weights)
+    }
+}
+
+impl Pair for Wide {
+    #[inline(always)]
+    fn wide(self) -> Wide {
         self
     }
 }
 
-/// Sums of products of rows and a panel of weights.
+impl Weights for Bytes {
+    type Unit = [[u8; 4]; 2];
+
+    #[inline(always)]
+    fn units(rows: &Rows, row: usize) -> &[Self::Unit] {
+        rows.bytes(row)
+    }
+
+    #[inline(always)]
+    fn sums<const R: usize>(kernel: impl Kernel, x: [&[Self::Unit]; R], weights: &[Self]) -> [[i32; PANEL]; R] {
+        kernel.bytes(x, weights)
+    }
+}
+
+impl Eight for Bytes {
+    #[inline(always)]
+    fn bytes(self) -> Bytes {
+        self
+    }
+}
+
+impl Weights for Nibbles {
+    type Unit = [[u8; 4]; 2];
+
+    #[inline(always)]
+    fn units(rows: &Rows, row: usize) -> &[Self::Unit] {
+        rows.bytes(row)
+    }
+
+    #[inline(always)]
+    fn sums<const R: usize>(kernel: impl Kernel, x: [&[Self::Unit]; R], weights: &[Self]) -> [[i32; PANEL]; R] {
+        kernel.bytes(x, weights)
+    }
+}
+
+impl Eight for Nibbles {
+    #[inline(always)]
+    fn bytes(self) -> Bytes {
+        Nibbles::bytes(self)
+    }
+}
+
+/// Sums of products of rows and a panel of weights, for inputs of 16 bits and for bytes.
 pub(super) trait Kernel: Copy {
-    /// For each of some rows and each channel the sum over all pairs. Rows and weights are equally long.
-    fn sums<const R: usize, W: Weights>(self, x: [&[[i16; 2]]; R], weights: &[W]) -> [[i32; PANEL]; R];
+    /// See [`Weights::sums`].
+    fn pairs<const R: usize, W: Pair>(self, x: [&[[i16; 2]]; R], weights: &[W]) -> [[i32; PANEL]; R];
+
+    /// See [`Weights::sums`].
+    fn bytes<const R: usize, W: Eight>(self, x: [&[[[u8; 4]; 2]]; R], weights: &[W]) -> [[i32; PANEL]; R];
 
     /// Takes all rows in tiles of the sizes that suit it.
     fn cover<W: Weights>(self, tiles: &mut Tiles<'_, '_, W>);
@@ -59,17 +151,33 @@ impl Job<'_> {
 
     #[inline(always)]
     pub(super) fn run_with(mut self, kernel: impl Kernel) {
+        let weights = self.weights;
         let widen = self.rows.len() >= WIDEN_FROM;
-        let mut wide = Vec::new();
+        match weights.values() {
+            Values::Pairs(all) if widen => self.widened(kernel, all, |pair| pair.wide()),
+            Values::Pairs(all) => self.panels(kernel, all),
+            Values::Bytes(all) => self.panels(kernel, all),
+            Values::Nibbles(all) if widen => self.widened(kernel, all, |nibbles| nibbles.bytes()),
+            Values::Nibbles(all) => self.panels(kernel, all),
+        }
+    }
+
+    #[inline(always)]
+    fn panels(&mut self, kernel: impl Kernel, all: &[impl Weights]) {
         for panel in self.panels.clone() {
-            let values = self.weights.values(panel);
-            if widen {
-                wide.clear();
-                wide.extend(values.iter().map(|values| values.wide()));
-                kernel.cover(&mut Tiles { row: 0, panel, weights: &wide, job: &mut self });
-            } else {
-                kernel.cover(&mut Tiles { row: 0, panel, weights: values, job: &mut self });
-            }
+            let weights = all.get(self.weights.units_of(panel)).unwrap_or_default();
+            kernel.cover(&mut Tiles { row: 0, panel, weights, job: self });
+        }
+    }
+
+    #[inline(always)]
+    fn widened<W: Weights, V: Weights>(&mut self, kernel: impl Kernel, all: &[W], wide: impl Fn(W) -> V) {
+        let mut widened = Vec::new();
+        for panel in self.panels.clone() {
+            let weights = all.get(self.weights.units_of(panel)).unwrap_or_default();
+            widened.clear();
+            widened.extend(weights.iter().map(|&weights| wide(weights)));
+            kernel.cover(&mut Tiles { row: 0, panel, weights: &widened, job: self });
         }
     }
 }
@@ -97,13 +205,19 @@ impl<W: Weights> Tiles<'_, '_, W> {
     #[inline(always)]
     fn outputs<const R: usize>(&self, kernel: impl Kernel) -> [[f32; PANEL]; R] {
         let (x, first) = (self.job.x, self.job.rows.start + self.row);
-        let rows: [&[[i16; 2]]; R] = std::array::from_fn(|row| x.pairs(first + row));
+        let rows: [&[W::Unit]; R] = std::array::from_fn(|row| W::units(x, first + row));
         let zero_points = self.job.weights.zero_points(self.panel);
+        let surplus = self.job.weights.surplus(self.panel);
         let mut outputs = [[0.0; PANEL]; R];
         let spans = self.job.weights.spans().iter().zip(self.job.weights.scales(self.panel));
         for (index, (span, scales)) in spans.enumerate() {
-            let part = rows.map(|row| row.get(span.pairs.clone()).unwrap_or_default());
-            let mut sums = kernel.sums(part, self.weights.get(span.pairs.clone()).unwrap_or_default());
+            let part = rows.map(|row| row.get(span.units.clone()).unwrap_or_default());
+            let mut sums = W::sums(kernel, part, self.weights.get(span.units.clone()).unwrap_or_default());
+            if let Some(surplus) = surplus.get(index) {
+                for (sum, surplus) in sums.iter_mut().flat_map(|sums| sums.iter_mut().zip(surplus)) {
+                    *sum = sum.wrapping_sub(*surplus);
+                }
+            }
             if let Some(zero_points) = zero_points.get(index) {
                 for (row, sums) in sums.iter_mut().enumerate() {
                     let total = x.total(first + row, index);
@@ -158,13 +272,26 @@ fn finish(y: &mut [f32], outputs: &[f32; PANEL], scale: f32, bias: Option<&[f32]
 pub(super) struct Plain;
 
 impl Kernel for Plain {
-    fn sums<const R: usize, W: Weights>(self, x: [&[[i16; 2]]; R], weights: &[W]) -> [[i32; PANEL]; R] {
+    fn pairs<const R: usize, W: Pair>(self, x: [&[[i16; 2]]; R], weights: &[W]) -> [[i32; PANEL]; R] {
         let mut sums = [[0; PANEL]; R];
         for (sums, x) in sums.iter_mut().zip(x) {
             for (pair, weights) in x.iter().zip(weights) {
                 let weights = weights.wide();
                 for (sum, weights) in sums.iter_mut().zip(weights.as_chunks::<2>().0) {
                     *sum += i32::from(pair[0]) * i32::from(weights[0]) + i32::from(pair[1]) * i32::from(weights[1]);
+                }
+            }
+        }
+        sums
+    }
+
+    fn bytes<const R: usize, W: Eight>(self, x: [&[[[u8; 4]; 2]]; R], weights: &[W]) -> [[i32; PANEL]; R] {
+        let mut sums = [[0_i32; PANEL]; R];
+        for (sums, x) in sums.iter_mut().zip(x) {
+            for (fours, weights) in x.iter().zip(weights).flat_map(|(x, weights)| x.iter().zip(weights.bytes())) {
+                for (sum, weights) in sums.iter_mut().zip(weights.as_chunks::<4>().0) {
+                    let products = fours.iter().zip(weights).map(|(x, weight)| i32::from(*x) * i32::from(*weight));
+                    *sum = sum.wrapping_add(products.sum::<i32>());
                 }
             }
         }

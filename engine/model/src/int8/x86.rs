@@ -1,17 +1,18 @@
-//! Kernels for x86-64: pairs of 16-bit products are added in 32 bits, exactly.
+//! Kernels for x86-64. Pairs of 16-bit products are added in 32 bits, and pairs of products of bytes in 16 bits, which is
+//! exact for weights of 7 bits; where the processor has an instruction for neural networks, four products of bytes in 32.
 
-use std::arch::x86_64::{__m256i, __m512i};
+use std::arch::x86_64::{__m256i, __m512i, _mm512_dpbusd_epi32};
 
 use pulp::NullaryFnOnce;
-use pulp::core_arch::x86::{Avx512bw, Avx512f};
+use pulp::core_arch::x86::{Avx512bw, Avx512f, Avx512vnni};
 use pulp::x86::{V3, V4};
 
 use super::PANEL;
-use super::kernel::{Job, Kernel, Tiles, Weights};
+use super::kernel::{Eight, Job, Kernel, Pair, Tiles, Weights};
 
 pulp::simd_type! {
-    /// AVX-512 with its instruction for neural networks that multiplies pairs and adds them to a sum. It has no name
-    /// here: the compiler makes it of [`Avx512`]'s two.
+    /// AVX-512 with its instructions for neural networks, which multiply pairs or fours and add them to a sum. That for
+    /// pairs has no name here: the compiler makes it of [`Avx512`]'s two.
     struct Vnni {
         avx512f: "avx512f",
         avx512bw: "avx512bw",
@@ -20,10 +21,15 @@ pulp::simd_type! {
     }
 }
 
+/// Whether sums of four products of bytes are exact whatever the weights.
+pub(super) fn multiplies_bytes_exactly() -> bool {
+    Vnni::is_available()
+}
+
 /// Runs the job with the widest vectors that the processor has; gives it back where there are none.
 pub(super) fn run(job: Job<'_>) -> Option<Job<'_>> {
     if let Some(simd) = Vnni::try_new() {
-        simd.vectorize(Vectorized { kernel: Avx512 { f: simd.avx512f, bw: simd.avx512bw }, job });
+        simd.vectorize(Vectorized { kernel: Avx512Vnni::new(simd), job });
     } else if let Some(simd) = V4::try_new() {
         simd.vectorize(Vectorized { kernel: Avx512 { f: simd.avx512f, bw: simd.avx512bw }, job });
     } else if let Some(simd) = V3::try_new() {
@@ -54,7 +60,7 @@ struct Avx2(V3);
 
 impl Kernel for Avx2 {
     #[inline(always)]
-    fn sums<const R: usize, W: Weights>(self, x: [&[[i16; 2]]; R], weights: &[W]) -> [[i32; PANEL]; R] {
+    fn pairs<const R: usize, W: Pair>(self, x: [&[[i16; 2]]; R], weights: &[W]) -> [[i32; PANEL]; R] {
         let Self(simd) = self;
         let mut sums = [[simd.avx._mm256_setzero_si256(); 4]; R];
         if x.iter().any(|row| row.len() != weights.len()) {
@@ -67,6 +73,30 @@ impl Kernel for Avx2 {
                 let inputs = simd.avx._mm256_set1_epi32(pulp::cast(inputs));
                 for (sum, weights) in sums.iter_mut().zip(weights) {
                     *sum = simd.avx2._mm256_add_epi32(*sum, simd.avx2._mm256_madd_epi16(inputs, weights));
+                }
+            }
+        }
+        sums.map(pulp::cast)
+    }
+
+    #[inline(always)]
+    fn bytes<const R: usize, W: Eight>(self, x: [&[[[u8; 4]; 2]]; R], weights: &[W]) -> [[i32; PANEL]; R] {
+        let Self(simd) = self;
+        let mut sums = [[simd.avx._mm256_setzero_si256(); 4]; R];
+        if x.iter().any(|row| row.len() != weights.len()) {
+            return [[0; PANEL]; R];
+        }
+        let ones = simd.avx._mm256_set1_epi16(1);
+        for (unit, weights) in weights.iter().enumerate() {
+            for (four, weights) in weights.bytes().into_iter().enumerate() {
+                let weights: [__m256i; 4] = pulp::cast(weights);
+                for (sums, row) in sums.iter_mut().zip(x) {
+                    let Some(&inputs) = row.get(unit).and_then(|unit| unit.get(four)) else { continue };
+                    let inputs = simd.avx._mm256_set1_epi32(pulp::cast(inputs));
+                    for (sum, weights) in sums.iter_mut().zip(weights) {
+                        let products = simd.avx2._mm256_maddubs_epi16(inputs, weights);
+                        *sum = simd.avx2._mm256_add_epi32(*sum, simd.avx2._mm256_madd_epi16(products, ones));
+                    }
                 }
             }
         }
@@ -89,7 +119,7 @@ struct Avx512 {
 
 impl Kernel for Avx512 {
     #[inline(always)]
-    fn sums<const R: usize, W: Weights>(self, x: [&[[i16; 2]]; R], weights: &[W]) -> [[i32; PANEL]; R] {
+    fn pairs<const R: usize, W: Pair>(self, x: [&[[i16; 2]]; R], weights: &[W]) -> [[i32; PANEL]; R] {
         let mut sums = [[self.f._mm512_setzero_si512(); 2]; R];
         if x.iter().any(|row| row.len() != weights.len()) {
             return [[0; PANEL]; R];
@@ -108,10 +138,93 @@ impl Kernel for Avx512 {
     }
 
     #[inline(always)]
+    fn bytes<const R: usize, W: Eight>(self, x: [&[[[u8; 4]; 2]]; R], weights: &[W]) -> [[i32; PANEL]; R] {
+        let ones = self.f._mm512_set1_epi16(1);
+        self.fours(x, weights, |sum, inputs, weights| {
+            let products = self.bw._mm512_maddubs_epi16(inputs, weights);
+            self.f._mm512_add_epi32(sum, self.bw._mm512_madd_epi16(products, ones))
+        })
+    }
+
+    #[inline(always)]
     fn cover<W: Weights>(self, tiles: &mut Tiles<'_, '_, W>) {
-        tiles.by::<12>(self);
-        tiles.by::<4>(self);
-        tiles.by::<1>(self);
+        self.cover_with(self, tiles);
+    }
+}
+
+impl Avx512 {
+    #[inline(always)]
+    fn cover_with<W: Weights>(self, kernel: impl Kernel, tiles: &mut Tiles<'_, '_, W>) {
+        tiles.by::<12>(kernel);
+        tiles.by::<4>(kernel);
+        tiles.by::<1>(kernel);
+    }
+
+    /// Sums of fours of products.
+    #[inline(always)]
+    fn fours<const R: usize, W: Eight>(
+        self,
+        x: [&[[[u8; 4]; 2]]; R],
+        weights: &[W],
+        add: impl Fn(__m512i, __m512i, __m512i) -> __m512i,
+    ) -> [[i32; PANEL]; R] {
+        let mut sums = [[self.f._mm512_setzero_si512(); 2]; R];
+        if x.iter().any(|row| row.len() != weights.len()) {
+            return [[0; PANEL]; R];
+        }
+        for (unit, weights) in weights.iter().enumerate() {
+            for (four, weights) in weights.bytes().into_iter().enumerate() {
+                let weights: [__m512i; 2] = pulp::cast(weights);
+                for (sums, row) in sums.iter_mut().zip(x) {
+                    let Some(&inputs) = row.get(unit).and_then(|unit| unit.get(four)) else { continue };
+                    let inputs = self.f._mm512_set1_epi32(pulp::cast(inputs));
+                    for (sum, weights) in sums.iter_mut().zip(weights) {
+                        *sum = add(*sum, inputs, weights);
+                    }
+                }
+            }
+        }
+        sums.map(pulp::cast)
+    }
+}
+
+/// 512 bits, and the instruction for fours.
+#[derive(Clone, Copy)]
+struct Avx512Vnni {
+    plain: Avx512,
+    /// The processor has it.
+    _vnni: Avx512vnni,
+}
+
+impl Avx512Vnni {
+    fn new(simd: Vnni) -> Self {
+        Self { plain: Avx512 { f: simd.avx512f, bw: simd.avx512bw }, _vnni: simd.avx512vnni }
+    }
+
+    /// Adds four products of bytes to each sum, exactly.
+    #[inline(always)]
+    fn add(self, sum: __m512i, inputs: __m512i, weights: __m512i) -> __m512i {
+        #[allow(unsafe_code, reason = "pulp has no name for this instruction, which `_vnni` says is there")]
+        unsafe {
+            _mm512_dpbusd_epi32(sum, inputs, weights)
+        }
+    }
+}
+
+impl Kernel for Avx512Vnni {
+    #[inline(always)]
+    fn pairs<const R: usize, W: Pair>(self, x: [&[[i16; 2]]; R], weights: &[W]) -> [[i32; PANEL]; R] {
+        self.plain.pairs(x, weights)
+    }
+
+    #[inline(always)]
+    fn bytes<const R: usize, W: Eight>(self, x: [&[[[u8; 4]; 2]]; R], weights: &[W]) -> [[i32; PANEL]; R] {
+        self.plain.fours(x, weights, |sum, inputs, weights| self.add(sum, inputs, weights))
+    }
+
+    #[inline(always)]
+    fn cover<W: Weights>(self, tiles: &mut Tiles<'_, '_, W>) {
+        self.plain.cover_with(self, tiles);
     }
 }
 
@@ -119,23 +232,24 @@ impl Kernel for Avx512 {
 pub(super) mod tests {
     use pulp::x86::{V3, V4};
 
-    use super::{Avx2, Avx512, Vectorized, Vnni};
+    use super::{Avx2, Avx512, Avx512Vnni, Vectorized, Vnni};
     use crate::int8::kernel::Job;
 
     /// Gives a job to a kernel; what comes of it.
     type Run<'a> = dyn Fn(&mut dyn FnMut(Job<'_>)) -> Vec<f32> + 'a;
 
-    /// Every kernel that the processor runs gives these bits for the job.
-    pub(in crate::int8) fn agree(run: &Run<'_>, expected: &[f32]) {
-        if let Some(simd) = V3::try_new() {
+    /// Every kernel that the processor runs, and that is exact for weights of so many bits, gives these bits for the job.
+    pub(in crate::int8) fn agree(run: &Run<'_>, expected: &[f32], bits: u8) {
+        let exact = bits < 8 || !super::multiplies_bytes_exactly();
+        if let Some(simd) = V3::try_new().filter(|_| exact) {
             assert_eq!(run(&mut |job| simd.vectorize(Vectorized { kernel: Avx2(simd), job })), expected);
         }
-        if let Some(simd) = V4::try_new() {
+        if let Some(simd) = V4::try_new().filter(|_| exact) {
             let kernel = Avx512 { f: simd.avx512f, bw: simd.avx512bw };
             assert_eq!(run(&mut |job| simd.vectorize(Vectorized { kernel, job })), expected);
         }
         if let Some(simd) = Vnni::try_new() {
-            let kernel = Avx512 { f: simd.avx512f, bw: simd.avx512bw };
+            let kernel = Avx512Vnni::new(simd);
             assert_eq!(run(&mut |job| simd.vectorize(Vectorized { kernel, job })), expected);
         }
     }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{ModelError, Result};
 use crate::fused::{self, Work};
+use crate::int8::Inputs;
 
 /// Where the range of a layer's input comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,11 +129,17 @@ impl ActivationScheme {
         Ok(())
     }
 
-    /// The largest magnitude of an integer less its zero point.
-    pub(super) fn largest(self) -> usize {
+    /// The integers, less their zero point.
+    pub(super) fn inputs(self) -> Inputs {
         match self {
-            Self::Fixed(fixed) => usize::from(fixed.highest()),
-            Self::ByRow { bits } => 1 << (bits.clamp(InputForm::FEWEST_BITS, 16) - 1),
+            Self::Fixed(fixed) => {
+                let zero_point = i32::from(fixed.zero_point);
+                Inputs { lowest: -zero_point, highest: i32::from(fixed.highest()) - zero_point }
+            }
+            Self::ByRow { bits } => {
+                let half = 1 << (bits.clamp(InputForm::FEWEST_BITS, 16) - 1);
+                Inputs { lowest: -half, highest: half - 1 }
+            }
         }
     }
 
@@ -201,18 +208,14 @@ impl ActivationScheme {
     /// The step of a row, and the smallest and the largest of its integers less their zero point.
     #[inline(always)]
     fn range(self, row: &[f32]) -> (f32, [f32; 2]) {
-        match self {
-            Self::Fixed(fixed) => {
-                let zero_point = f32::from(fixed.zero_point);
-                (fixed.scale, [-zero_point, f32::from(fixed.highest()) - zero_point])
-            }
-            Self::ByRow { .. } => {
-                let half = self.largest() as f32;
-                // Infinite numbers count as the largest.
-                let most = fused::largest(row, f32::abs).clamp(0.0, f32::MAX);
-                (most / (half - 0.5), [-half, half - 1.0])
-            }
-        }
+        let Inputs { lowest, highest } = self.inputs();
+        let (lowest, highest) = (lowest as f32, highest as f32);
+        let step = match self {
+            Self::Fixed(fixed) => fixed.scale,
+            // Infinite numbers count as the largest.
+            Self::ByRow { .. } => fused::largest(row, f32::abs).clamp(0.0, f32::MAX) / (highest + 0.5),
+        };
+        (step, [lowest, highest])
     }
 }
 

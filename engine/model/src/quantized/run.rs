@@ -27,7 +27,7 @@ impl IntegerWeight {
     /// Packs a weight.
     pub fn new(weight: &QuantizedWeight) -> Self {
         let activation = weight.activation.unwrap_or(ActivationScheme::FINEST);
-        let panels = Panels::new(weight, activation.largest());
+        let panels = Panels::new(weight, activation.inputs());
         Self { shape: weight.shape.clone(), given: weight.activation, activation, panels }
     }
 
