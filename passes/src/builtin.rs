@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::context::Cx;
 use crate::effect::{Effect, PlanCx};
 use crate::error::{PassError, Problem};
-use crate::pass::{Definition, Pass, PassInfo, Step};
+use crate::pass::{Definition, NamedFile, Pass, PassInfo, Step};
 use crate::receipt::Outcome;
 
 /// The pass that a definition describes.
@@ -69,6 +69,14 @@ impl<D: Definition> Step for Configured<D> {
     fn resolved(&self) -> Value {
         // Parameter blocks are plain structs with text keys, which JSON always holds.
         serde_json::to_value(&self.parameters).unwrap_or_default()
+    }
+
+    fn files(&self) -> Vec<NamedFile> {
+        D::files(&self.parameters)
+    }
+
+    fn supply(&mut self, pointer: &str, bytes: &[u8]) -> Result<(), Problem> {
+        D::supply(&mut self.parameters, pointer, bytes)
     }
 
     fn plan(&self, cx: &PlanCx<'_>) -> Result<Effect, Vec<Problem>> {

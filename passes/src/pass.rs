@@ -99,6 +99,20 @@ pub trait Step: Send + Sync {
     /// Every parameter with its value, defaults filled in. Part of the cache key.
     fn resolved(&self) -> Value;
 
+    /// Files that its parameters name. It plans and runs once each was given to [`Step::supply`].
+    fn files(&self) -> Vec<NamedFile> {
+        Vec::new()
+    }
+
+    /// What a file that its parameters name holds.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    fn supply(&mut self, pointer: &str, bytes: &[u8]) -> Result<(), Problem> {
+        let _ = (pointer, bytes);
+        Ok(())
+    }
+
     /// What it will do, from the outline alone.
     ///
     /// # Errors
@@ -110,6 +124,15 @@ pub trait Step: Send + Sync {
     /// # Errors
     /// Why it failed; the model before stays as it was.
     fn run(&self, cx: &mut Cx<'_>, model: Checkpoint) -> Result<Outcome, PassError>;
+}
+
+/// A file that a parameter names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedFile {
+    /// JSON Pointer of the parameter in its block.
+    pub pointer: &'static str,
+    /// The path as the recipe writes it.
+    pub path: String,
 }
 
 /// A built-in pass: what its file says.
@@ -128,6 +151,21 @@ pub trait Definition: Send + Sync + 'static {
     fn check(parameters: &Self::Parameters) -> Vec<Problem> {
         let _ = parameters;
         Vec::new()
+    }
+
+    /// See [`Step::files`].
+    fn files(parameters: &Self::Parameters) -> Vec<NamedFile> {
+        let _ = parameters;
+        Vec::new()
+    }
+
+    /// See [`Step::supply`]: what the file holds becomes part of the parameters, but not of [`Step::resolved`].
+    ///
+    /// # Errors
+    /// See [`Step::supply`].
+    fn supply(parameters: &mut Self::Parameters, pointer: &str, bytes: &[u8]) -> Result<(), Problem> {
+        let _ = (parameters, pointer, bytes);
+        Ok(())
     }
 
     /// See [`Step::plan`].

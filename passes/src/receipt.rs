@@ -1,5 +1,7 @@
 //! Receipts: what a stage did, measured.
 
+use std::collections::BTreeMap;
+
 use indexmap::IndexMap;
 use paring_model::Checkpoint;
 use serde::{Deserialize, Serialize};
@@ -25,4 +27,7 @@ pub struct Receipt {
     pub figures: IndexMap<String, f64>,
     /// Anything with more structure: rankings, trials, curves.
     pub details: IndexMap<String, Value>,
+    /// Files that it leaves beside the model, by name.
+    #[serde(skip)]
+    pub files: BTreeMap<String, Vec<u8>>,
 }

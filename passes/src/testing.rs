@@ -2,6 +2,7 @@
 //! plans and runs a pass and checks that the plan came true.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, StringArray};
@@ -19,7 +20,7 @@ use crate::builtin;
 use crate::context::{Cx, Services, Trial};
 use crate::effect::{Effect, PlanCx};
 use crate::error::{PassError, Problem};
-use crate::pass::Definition;
+use crate::pass::{Definition, NamedFile, Step};
 use crate::receipt::Outcome;
 
 type TrialFn = dyn Fn(usize, &IndexMap<String, Value>) -> Result<Trial, PassError>;
@@ -63,12 +64,20 @@ pub(crate) struct Bench {
     pub measures: Vec<String>,
     /// Nested stages that a sweep plans with.
     pub nested_stages: usize,
+    /// Files by the paths that parameters name.
+    pub files: BTreeMap<String, Vec<u8>>,
 }
 
 impl Bench {
     /// No data.
     pub fn empty() -> Self {
-        Self { data: None, services: FakeServices::default(), measures: Vec::new(), nested_stages: 0 }
+        Self {
+            data: None,
+            services: FakeServices::default(),
+            measures: Vec::new(),
+            nested_stages: 0,
+            files: BTreeMap::new(),
+        }
     }
 
     /// Every row is a training row and a calibration row; there are no others.
@@ -78,9 +87,18 @@ impl Bench {
         Self { data: Some((dataset, parts)), ..Self::empty() }
     }
 
+    /// The pass with its parameters and the files that they name.
+    fn configured<D: Definition>(&self, parameters: &Value) -> Result<Box<dyn Step>, Vec<Problem>> {
+        let mut step = builtin::pass::<D>().configure(parameters)?;
+        for NamedFile { pointer, path } in step.files() {
+            step.supply(pointer, &self.files[&path]).map_err(|problem| vec![problem])?;
+        }
+        Ok(step)
+    }
+
     /// Plans the pass on the model.
     pub fn plan<D: Definition>(&self, parameters: &Value, model: &Checkpoint) -> Result<Effect, Vec<Problem>> {
-        let step = builtin::pass::<D>().configure(parameters)?;
+        let step = self.configured::<D>(parameters)?;
         let outline = model.outline();
         let sites = if model.is_built() { outline.sites().unwrap() } else { Vec::new() };
         step.plan(&PlanCx {
@@ -106,7 +124,7 @@ impl Bench {
         services: &dyn Services,
     ) -> Result<Outcome, PassError> {
         let effect = self.plan::<D>(parameters, model).unwrap_or_else(|problems| panic!("{problems:#?}"));
-        let step = builtin::pass::<D>().configure(parameters).unwrap();
+        let step = self.configured::<D>(parameters).unwrap();
         let sites = if model.is_built() { model.outline().sites().unwrap() } else { Vec::new() };
         let mut cx = Cx {
             stage: "test",

@@ -36,7 +36,7 @@ HALF_A_STEP = 0.5 + 1e-4
 # Numbers of a vector, in their standard deviations. Rounding moves an input by a whole step where the last bits differ:
 # 32 and 64 bits in transformers alone differ by 3e-4 with 8 bits, and so does Paring. Without rounding they differ by
 # 2e-3 (12 bits) to 2e-1. Paring rounds all inputs of quantized layers to 16 bits, of 24 layers in `minilm-groups`.
-SINGLE = ["minilm-dynamic-8", "minilm-dynamic-12", "minilm-static-8", "minilm-static-12"]
+SINGLE = ["minilm-dynamic-4", "minilm-dynamic-8", "minilm-dynamic-12", "minilm-static-8", "minilm-static-12"]
 VECTOR = 5e-4
 VECTORS = {"minilm-groups": 3e-3}
 

@@ -5,6 +5,7 @@ mod blocks;
 mod codebooks;
 mod export;
 mod header;
+mod imatrix;
 mod names;
 mod settings;
 mod tokenizer;
@@ -24,6 +25,7 @@ use header::{Entry, Header};
 use types::Type;
 
 pub use export::Refusal;
+pub use imatrix::ImportanceMatrix;
 
 pub(crate) use export::Export;
 

@@ -29,6 +29,9 @@ pub const PANEL: usize = 32;
 /// Rows of inputs in one task: they stay in the cache while all panels pass.
 const ROWS: usize = 96;
 
+/// With fewer products, waking other threads takes longer than the work.
+const ALONE: usize = 1 << 21;
+
 /// Panels in one task where there is one row.
 const PANELS: usize = 4;
 
@@ -50,6 +53,10 @@ impl Panels {
             return y;
         }
         let job = |rows: Range<usize>, panels: Range<usize>, y| Job { weights: self, x, bias, rows, panels, y };
+        if x.len() * self.inputs() * self.outputs() < ALONE {
+            job(0..x.len(), self.part(0, usize::MAX), &mut y).run();
+            return y;
+        }
         if x.len() == 1 {
             let tasks = y.par_chunks_mut(PANELS * PANEL).enumerate();
             tasks.for_each(|(index, y)| job(0..1, self.part(index * PANELS, PANELS), y).run());

@@ -64,7 +64,7 @@ pub use checkpoint::{Checkpoint, Weight};
 pub use error::{ModelError, Result};
 pub use generation::Generation;
 pub use ggml::{BlockWeight, GgmlType};
-pub use gguf::Refusal;
+pub use gguf::{ImportanceMatrix, Refusal};
 pub use inputs::{InputStep, Inputs};
 pub use network::{Forward, Input, Mode, Network, Shared};
 pub use outline::{Outline, WeightOutline};

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
-use paring_model::Checkpoint;
+use paring_model::{Checkpoint, ModelError};
 use paring_passes::Receipt;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,9 @@ pub use journal::Journal;
 
 /// Begins the name of every entry that a run is still writing.
 const UNFINISHED: &str = ".new-";
+
+/// Where an entry keeps the files that the stage left beside the model.
+const BESIDE: &str = "beside";
 
 /// A cache directory. Several runs may use one at the same time.
 #[derive(Debug, Clone)]
@@ -48,6 +51,9 @@ struct Entry {
     engine: EngineReceipt,
     /// Digest of each file of the model's directory.
     files: BTreeMap<String, String>,
+    /// Digest of each file that the stage left beside the model.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    beside: BTreeMap<String, String>,
 }
 
 /// One entry, for a listing.
@@ -94,9 +100,11 @@ impl Cache {
         let entry = self.read_entry(&directory)?;
         let model = directory.join("model");
         let intact = entry.parts == *parts && file_digests(&model).is_ok_and(|found| found == entry.files);
-        match intact.then(|| Checkpoint::open(&model)) {
-            Some(Ok(model)) => {
-                Some(Cached { model, digest: entry.result, receipt: entry.receipt, engine: entry.engine })
+        let beside = read_files(&directory.join(BESIDE), &entry.beside);
+        match beside.filter(|_| intact).map(|files| Ok::<_, ModelError>((Checkpoint::open(&model)?, files))) {
+            Some(Ok((model, files))) => {
+                let receipt = Receipt { files, ..entry.receipt };
+                Some(Cached { model, digest: entry.result, receipt, engine: entry.engine })
             }
             _ => {
                 tracing::warn!(entry = %directory.display(), "a damaged cache entry is removed");
@@ -118,12 +126,18 @@ impl Cache {
         std::fs::create_dir_all(&parent).map_err(wrong)?;
         let new = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(&parent).map_err(wrong)?;
         cached.model.save(&new.path().join("model"))?;
+        let beside = new.path().join(BESIDE);
+        std::fs::create_dir(&beside).map_err(wrong)?;
+        for (name, bytes) in &cached.receipt.files {
+            std::fs::write(beside.join(name), bytes).map_err(wrong)?;
+        }
         let entry = Entry {
             parts: parts.clone(),
             result: cached.digest.clone(),
             receipt: cached.receipt.clone(),
             engine: cached.engine.clone(),
             files: file_digests(&new.path().join("model")).map_err(wrong)?,
+            beside: file_digests(&beside).map_err(wrong)?,
         };
         sealed::write(&new.path().join("entry.json"), &entry).map_err(wrong)?;
         self.publish(new, &directory).map_err(wrong)?;
@@ -247,6 +261,15 @@ fn files(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
 fn directory_size(directory: &Path) -> u64 {
     let files = files(directory).unwrap_or_default();
     files.iter().filter_map(|path| path.metadata().ok()).map(|metadata| metadata.len()).sum()
+}
+
+/// Files by name, where all are as they were.
+fn read_files(directory: &Path, digests: &BTreeMap<String, String>) -> Option<BTreeMap<String, Vec<u8>>> {
+    let read = |(name, digest): (&String, &String)| {
+        let bytes = std::fs::read(directory.join(name)).ok()?;
+        (blake3::hash(&bytes).to_hex().to_string() == *digest).then(|| (name.clone(), bytes))
+    };
+    digests.iter().map(read).collect()
 }
 
 fn file_digests(directory: &Path) -> std::io::Result<BTreeMap<String, String>> {

@@ -1,5 +1,7 @@
 //! Cache keys: a digest of everything that decides a stage's result, kept in parts so that a miss can be explained.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -30,6 +32,9 @@ pub struct KeyParts {
     pub nested: Vec<Value>,
     /// Passes of the nested stages at any depth, in the order written, each with its version.
     pub nested_passes: Vec<(String, u32)>,
+    /// Digests of the files that parameters name, those of nested stages too, by their paths as written.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, String>,
     /// Names of the recipe's measures, for a stage that chooses by them.
     pub measures: Vec<String>,
     /// Digest of rows and parts.
@@ -77,6 +82,10 @@ impl KeyParts {
             let differs = pass == old_pass && version != old_version;
             note(differs, format!("version {old_version} of the nested pass `{pass}` gave the last result"));
         }
+        for (path, digest) in &self.files {
+            let differs = old.files.get(path).is_some_and(|old| old != digest);
+            note(differs, format!("the file `{path}` changed"));
+        }
         note(self.measures != old.measures, "the measures it chooses by changed".to_owned());
         note(self.data != old.data, "the data or its split changed".to_owned());
         note(self.seed != old.seed, format!("the seed was {}", old.seed));
@@ -112,6 +121,7 @@ pub fn parts(project: &Project, configured: &ConfiguredStage, around: &[String],
         ignore: stage.ignore.clone(),
         nested: stage.nested.clone(),
         nested_passes: nested_passes(&project.checked.registry, &stage.nested),
+        files: if chooses { project.nested_files(stage) } else { configured.files.clone() },
         measures: if chooses { recipe.measure.clone() } else { Vec::new() },
         data: project.data.as_ref().map(|data| data.digest.clone()),
         seed: recipe.seed,

@@ -12,6 +12,7 @@ pub mod invariants;
 pub mod key;
 pub mod ledger;
 pub mod measures;
+mod memory;
 pub mod order;
 pub mod output;
 pub mod plan;

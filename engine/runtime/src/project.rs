@@ -1,10 +1,11 @@
 //! A recipe with everything it names: configured stages, the model's headers, the rows.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use paring_model::Checkpoint;
-use paring_passes::{PassInfo, Step};
+use paring_passes::{NamedFile, PassInfo, Problem, Step};
 use paring_schema::{Catalog, Diagnostic, Diagnostics, LoadOptions, Loaded, Stage};
 
 use crate::catalog::Registry;
@@ -26,8 +27,10 @@ pub struct ConfiguredStage {
     pub stage: Stage,
     /// Its pass as data.
     pub info: PassInfo,
-    /// Its pass, ready to plan and run.
+    /// Its pass, ready to plan and run once it has the files that it names.
     pub step: Box<dyn Step>,
+    /// Digests of these files, by their paths as written.
+    pub files: BTreeMap<String, String>,
 }
 
 /// A recipe that fits the language, with its stages configured.
@@ -52,7 +55,12 @@ pub struct Project {
     pub source: Option<PathBuf>,
     /// The rows.
     pub data: Option<ProjectData>,
+    /// Where it may read.
+    pub places: Places,
 }
+
+/// Most sets of values of a sweep whose files are looked for.
+const MOST_SAMPLES: usize = 64;
 
 /// Checks a recipe against the language and its passes' parameters. Reads no file but the recipe and what it extends.
 ///
@@ -89,13 +97,32 @@ pub fn configure(loaded: &Loaded, registry: &Registry, stage: &Stage) -> Result<
     };
     let mut problems = if pass.takes_targets() { Vec::new() } else { targets(loaded, stage) };
     match pass.configure(&stage.parameters) {
-        Ok(step) if problems.is_empty() => Ok(ConfiguredStage { stage: stage.clone(), info: pass.info(), step }),
+        Ok(step) if problems.is_empty() => {
+            Ok(ConfiguredStage { stage: stage.clone(), info: pass.info(), step, files: BTreeMap::new() })
+        }
         Ok(_) => Err(problems),
         Err(found) => {
             problems.extend(found.iter().map(|problem| problems::of_pass("P005", loaded, stage, problem)));
             Err(problems)
         }
     }
+}
+
+/// Reads the files that a stage's parameters name, and gives them to its pass.
+fn supply(loaded: &Loaded, places: &Places, configured: &mut ConfiguredStage) -> Result<(), Diagnostic> {
+    for NamedFile { pointer, path } in configured.step.files() {
+        let stage = &configured.stage;
+        let written = format!("{}{pointer}", problems::pass_key(stage));
+        let found = places.find(loaded, Path::new(&path), &written)?;
+        let bytes = std::fs::read(&found).map_err(|error| {
+            let problem = Problem::new(pointer, format!("cannot be read: {error}"));
+            problems::of_pass("P006", loaded, stage, &problem)
+        })?;
+        let supplied = configured.step.supply(pointer, &bytes);
+        supplied.map_err(|problem| problems::of_pass("P006", loaded, &configured.stage, &problem))?;
+        configured.files.insert(path, blake3::hash(&bytes).to_hex().to_string());
+    }
+    Ok(())
 }
 
 /// A problem for each selector list of a stage whose pass takes none.
@@ -120,17 +147,40 @@ impl Project {
     /// # Errors
     /// Every problem of the recipe; or what is wrong with its data or its model.
     pub fn open(path: &Path, options: &Options, registry: Arc<Registry>) -> Result<Self, Box<Diagnostics>> {
-        let checked = check(path, options, registry)?;
+        let mut checked = check(path, options, registry)?;
         let places = Places::new(path, &options.roots);
+        let Checked { loaded, stages, .. } = &mut checked;
+        let supplied: Vec<_> = stages.iter_mut().filter_map(|stage| supply(loaded, &places, stage).err()).collect();
+        if !supplied.is_empty() {
+            return Err(Box::new(Diagnostics::new(checked.loaded.sources, supplied)));
+        }
         let opened = load_data(&checked.loaded, &places).and_then(|mut data| {
             let mut model = load_model(&checked.loaded, &places, data.as_ref())?;
             data.as_mut().map_or(Ok(()), |data| adopt(&checked.loaded, &mut model, data))?;
             Ok((data, find_model(&checked.loaded, &places)?, model))
         });
         match opened {
-            Ok((data, source, model)) => Ok(Self { checked, model, source, data }),
+            Ok((data, source, model)) => Ok(Self { checked, model, source, data, places }),
             Err(problem) => Err(Box::new(Diagnostics::new(checked.loaded.sources, vec![problem]))),
         }
+    }
+
+    /// Configures a nested stage whose variables are bound.
+    ///
+    /// # Errors
+    /// Problems of its parameters and of files that they name.
+    pub fn configure(&self, stage: &Stage) -> Result<ConfiguredStage, Vec<Diagnostic>> {
+        let mut configured = configure(self.loaded(), &self.checked.registry, stage)?;
+        supply(self.loaded(), &self.places, &mut configured).map_err(|problem| vec![problem])?;
+        Ok(configured)
+    }
+
+    /// Digests of the files that nested stages name, by their paths as written.
+    pub fn nested_files(&self, stage: &Stage) -> BTreeMap<String, String> {
+        let bound = self.loaded().sampled_values(stage, MOST_SAMPLES).into_iter();
+        let bound = bound.filter_map(|values| self.loaded().bind(stage, &values, &self.checked.catalog).ok());
+        let configured = bound.flatten().filter_map(|stage| self.configure(&stage).ok());
+        configured.flat_map(|configured| configured.files).collect()
     }
 
     /// The recipe with its places.

@@ -60,6 +60,9 @@ pub struct StageReport {
     /// What the pass says it did.
     #[schemars(with = "Value")]
     pub receipt: Receipt,
+    /// Files that it left in the output directory.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<String>,
     /// What the engine found.
     pub engine: EngineReceipt,
     /// Measures before; none for a model from nothing.

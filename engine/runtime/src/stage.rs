@@ -19,6 +19,7 @@ use crate::invariants::{self, Broken};
 use crate::key;
 use crate::ledger::{Selection, select};
 use crate::measures::rows_of;
+use crate::memory;
 use crate::project::{ConfiguredStage, Project};
 
 pub use services::StageServices;
@@ -152,6 +153,7 @@ impl Runner<'_> {
             services: &services,
         };
         let outcome = configured.step.run(&mut cx, model.clone())?;
+        memory::give_back();
         let new_digest = outcome.model.digest()?;
         if new_digest == digest {
             return Err(StageError::NoChange);

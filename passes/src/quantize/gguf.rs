@@ -1,5 +1,7 @@
 //! `quantize/gguf`: weights in the blocks that llama.cpp and GGUF files have.
 
+mod importance;
+
 use indexmap::IndexMap;
 use paring_data::Part;
 use paring_model::{BlockWeight, Checkpoint, GgmlType, Site, SiteKind, Weight, WeightOutline};
@@ -18,11 +20,13 @@ use crate::calibration::{self, Calibration};
 use crate::context::Cx;
 use crate::effect::{Effect, PlanCx};
 use crate::error::{PassError, Problem};
-use crate::pass::{Definition, Leaves, Needs, PassInfo};
+use crate::pass::{Definition, Leaves, NamedFile, Needs, PassInfo};
 use crate::receipt::{Outcome, Receipt};
 use crate::walk::{Figures, walk};
 use crate::weights::{self, Difference, FloatWeight};
 use crate::wording::counted;
+
+pub use importance::{Importance, ImportanceFile};
 
 /// Rounds weights to blocks of small integers as llama.cpp has them, ready for a GGUF file.
 ///
@@ -53,7 +57,9 @@ use crate::wording::counted;
 /// `fallback`, rows that are no multiple of 256 get `Q4_0` for `Q2_K` and `Q3_K`, `Q5_0` for `Q4_K`, `Q5_1` for `Q5_K`
 /// and `Q8_0` for `Q6_K`, and rows that are no multiple of 32 stay floats; without it they are refused. `importance`
 /// weighs errors at each input by the mean of its square over calibration rows: the steps of blocks are then searched
-/// for by weighted least squares, but for `q8_0`. With `gptq` as its `method` the weights of layers in blocks of 32 are
+/// for by weighted least squares, but for `q8_0`. The run leaves what it saw as an importance matrix in the output
+/// directory, which llama.cpp's `llama-quantize --imatrix` reads; `importance: { load: imatrix.gguf }` takes it, or one
+/// of llama.cpp's, in place of the rows. With `gptq` as its `method` the weights of layers in blocks of 32 are
 /// rounded one input column after the other, as `quantize/gptq` does, so that later ones make up for the error of
 /// earlier ones; lookup tables and blocks of 256 are still rounded to nearest. `calibration_rows` are drawn at random.
 ///
@@ -79,9 +85,9 @@ pub struct GgufParameters {
     /// Other types may stand in where rows are no whole blocks.
     #[serde(default)]
     pub fallback: bool,
-    /// Errors at inputs that are large in calibration rows count for more.
+    /// Errors at inputs that are large in calibration rows, or by a file, count for more.
     #[serde(default)]
-    pub importance: bool,
+    pub importance: Importance,
     /// How weights are rounded.
     #[serde(default = "nearest")]
     pub method: Method,
@@ -99,6 +105,9 @@ fn rows() -> usize {
     128
 }
 
+/// The file in which a run leaves the importance of inputs.
+const IMATRIX: &str = "imatrix.gguf";
+
 /// Bytes that rounding holds for each weight of the largest site: floats before and after, and integers.
 const BYTES_PER_WEIGHT: usize = 4 + 4 + 4 + 1;
 
@@ -111,10 +120,27 @@ impl Definition for Gguf {
     const INFO: PassInfo = PassInfo {
         id: "quantize/gguf",
         summary: "weights in llama.cpp's blocks of 2 to 8 bits, for GGUF files",
-        version: 1,
+        version: 2,
         needs: &[Needs::BuiltModel, Needs::FloatWeights],
         leaves: &[Leaves::QuantizedWeights],
     };
+
+    fn check(parameters: &GgufParameters) -> Vec<Problem> {
+        if parameters.method == Method::Gptq && parameters.importance.file().is_some() {
+            let message = "is a file, but with `method: gptq` the rows tell how large inputs are";
+            return vec![Problem::new("/importance", message).help("set `importance: true`")];
+        }
+        Vec::new()
+    }
+
+    fn files(parameters: &GgufParameters) -> Vec<NamedFile> {
+        let named = |file: &ImportanceFile| NamedFile { pointer: importance::FILE, path: file.load.clone() };
+        parameters.importance.file().map(named).into_iter().collect()
+    }
+
+    fn supply(parameters: &mut GgufParameters, _: &str, bytes: &[u8]) -> Result<(), Problem> {
+        parameters.importance.supply(bytes)
+    }
 
     fn plan(parameters: &GgufParameters, cx: &PlanCx<'_>) -> Result<Effect, Vec<Problem>> {
         let mut problems = weights::problems(cx);
@@ -140,6 +166,12 @@ impl Definition for Gguf {
             effect.memory += calibrated::memory(cx, &sites_of(&compensated));
             effect.notes.extend(to_nearest(&direct));
         }
+        if let Some(file) = parameters.importance.file() {
+            let rounded = cx.sites.iter().zip(&layouts).filter(|(site, layout)| weighs(site, **layout));
+            let problem = file.problem(rounded.map(|(site, _)| (site, inputs(site))));
+            problem.map_or(Ok(()), |problem| Err(vec![problem]))?;
+            effect.notes.push(format!("the importance of inputs comes from `{}`", file.load));
+        }
         if let Some(what) = looked_at_for(parameters) {
             effect.memory += Squares::memory(cx.sites);
             let rows = calibration::planned_rows(cx, parameters.calibration_rows);
@@ -163,15 +195,15 @@ impl Definition for Gguf {
         let kind = |site: &str| kinds.get(site).copied().unwrap_or(parameters.types.base());
         let calibration =
             looked_at_for(parameters).map(|_| Calibration::new(cx, &model, parameters.calibration_rows)).transpose()?;
-        let weighed = parameters.importance && direct.iter().any(|(site, _)| multiplies(site));
+        let weighed = parameters.importance.needs_rows() && direct.iter().any(|(site, _)| multiplies(site));
         let squares = calibration.as_ref().filter(|_| weighed).map(|rows| watched(cx, rows)).transpose()?;
         let (mut model, mut sites) = each(cx, model, &sites_of(&direct), &|model, site| {
-            let importance = squares.as_ref().and_then(|squares| squares.importance(&site.name, inputs(site)));
+            let importance = parameters.importance.of(squares.as_ref(), site, inputs(site));
             round(model, site, kind(&site.name), importance.as_deref())
         })?;
         let mut summary = shown(&kinds);
         if let Some(calibration) = calibration.as_ref().filter(|_| !compensated.is_empty()) {
-            let forms = |site: &str| Form::Blocks { kind: kind(site), importance: parameters.importance };
+            let forms = |site: &str| Form::Blocks { kind: kind(site), importance: parameters.importance.is_on() };
             let cx = Cx { sites: &sites_of(&compensated), stream: cx.stream.clone(), ..*cx };
             let mut rounding = Rounding::new(&forms, WeightObserver::Minmax);
             let (done, told) = walk(&cx, model, calibration, &mut rounding)?;
@@ -183,8 +215,15 @@ impl Definition for Gguf {
         let mut receipt = Receipt { summary, sites, ..Receipt::default() };
         let rows = calibration.map(|calibration| ("calibration_rows".to_owned(), calibration.rows as f64));
         receipt.figures.extend(rows);
+        let matrix = squares.map(|squares| squares.matrix(cx.sites)).filter(|matrix| !matrix.is_empty());
+        receipt.files.extend(matrix.map(|matrix| (IMATRIX.to_owned(), matrix.bytes())));
         Ok(Outcome { model, receipt })
     }
+}
+
+/// Whether a site's errors can be weighed by its inputs.
+fn weighs(site: &Site, layout: Layout) -> bool {
+    multiplies(site) && layout.kind().is_some()
 }
 
 /// A target and the type of its blocks.
@@ -218,7 +257,7 @@ fn to_nearest(direct: &[Planned<'_>]) -> Option<String> {
 
 /// What the calibration rows are for, if they are looked at.
 fn looked_at_for(parameters: &GgufParameters) -> Option<&'static str> {
-    match (parameters.method, parameters.importance) {
+    match (parameters.method, parameters.importance.needs_rows()) {
         (Method::Gptq, true) => Some("the importance of inputs and how errors are made up for come"),
         (Method::Gptq, false) => Some("how errors are made up for comes"),
         (Method::Nearest, true) => Some("the importance of inputs comes"),
@@ -234,7 +273,7 @@ fn rules(parameters: &GgufParameters) -> Rules<'_> {
 fn unobserved(parameters: &GgufParameters, cx: &PlanCx<'_>) -> Option<Problem> {
     looked_at_for(parameters)?;
     if cx.outline.config.is_none() {
-        let parameter = if parameters.importance { "importance" } else { "method" };
+        let parameter = if parameters.importance.is_on() { "importance" } else { "method" };
         let message = "needs a model that runs, but the family of this one is unknown";
         return Some(Problem::new(format!("/{parameter}"), message).help(format!("leave `{parameter}` out")));
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Tensor};
 use paring_model::tap::Observer;
-use paring_model::{ModelError, Site};
+use paring_model::{ImportanceMatrix, ModelError, Site};
 
 /// Sums of squares of the inputs of sites. Sites that share an input are watched once.
 pub(crate) struct Squares {
@@ -34,17 +34,32 @@ impl Squares {
         sites.iter().map(|site| site.in_features as u64 * 8).sum()
     }
 
+    /// What was seen, for tools that read such files.
+    pub(crate) fn matrix(&self, sites: &[Site]) -> ImportanceMatrix {
+        let mut matrix = ImportanceMatrix::default();
+        for site in sites {
+            let sum = self.watched.get(&site.name).and_then(|watched| self.sums.get(watched));
+            if let Some(Sum { squares, rows }) = sum.filter(|sum| !sum.squares.is_empty()) {
+                matrix.add(&site.weight(), squares.iter().map(|square| *square as f32).collect(), *rows as f32);
+            }
+        }
+        matrix
+    }
+
     /// The mean square of each of `inputs` numbers that a site multiplies; none where it multiplied nothing (a lookup
     /// table). The channels of an image count for each place of a kernel.
     pub(crate) fn importance(&self, site: &str, inputs: usize) -> Option<Vec<f32>> {
         let sum = self.watched.get(site).and_then(|watched| self.sums.get(watched))?;
-        let seen = sum.squares.len();
-        if seen == 0 || !inputs.is_multiple_of(seen) {
-            return None;
-        }
-        let mean = |&square: &f64| std::iter::repeat_n((square / sum.rows) as f32, inputs / seen);
-        Some(sum.squares.iter().flat_map(mean).collect())
+        let means: Vec<f32> = sum.squares.iter().map(|square| (square / sum.rows) as f32).collect();
+        spread(&means, inputs)
     }
+}
+
+/// The mean squares of `inputs` numbers: those of an image's channels count for each place of a kernel. None where the
+/// numbers do not go together.
+pub(crate) fn spread(means: &[f32], inputs: usize) -> Option<Vec<f32>> {
+    let fits = !means.is_empty() && inputs.is_multiple_of(means.len());
+    fits.then(|| means.iter().flat_map(|mean| std::iter::repeat_n(*mean, inputs / means.len())).collect())
 }
 
 impl Observer for Squares {

@@ -200,6 +200,7 @@ impl Elimination {
                 .map(|(name, count)| (name.to_owned(), count as f64))
                 .into(),
             details: IndexMap::from([("kept".to_owned(), json!(kept)), ("dropped".to_owned(), json!(gone))]),
+            ..Receipt::default()
         }
     }
 }

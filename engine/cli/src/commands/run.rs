@@ -81,9 +81,11 @@ fn report(
         output::json(&json!({ "report": result.report, "timings": result.timings }))?;
     } else {
         output::line(&summary::table(&result.report, &result.timings, terminal.width))?;
-        for export in &result.report.exports {
-            let path = options.out.join(&export.path);
-            output::line(&format!("{}: {}", path.display(), output::bytes(export.bytes as f64)))?;
+        let exports = result.report.exports.iter().map(|export| (&export.path, export.bytes));
+        let files = result.report.stages.iter().flat_map(|stage| stage.files.iter().zip(stage.receipt.files.values()));
+        for (path, bytes) in exports.chain(files.map(|(path, bytes)| (path, bytes.len() as u64))) {
+            let path = options.out.join(path);
+            output::line(&format!("{}: {}", path.display(), output::bytes(bytes as f64)))?;
         }
     }
     if !result.problems.list.is_empty() {

@@ -75,6 +75,9 @@ static TYPES: [Row; 34] = [
 ];
 
 impl Type {
+    /// Plain numbers of 32 bits.
+    pub(super) const F32: Self = Self(&TYPES[0]);
+
     /// The type of that number.
     pub(super) fn of(number: u32) -> Option<Self> {
         TYPES.iter().find(|row| row.number == number).map(Self)

@@ -27,8 +27,15 @@ pub(super) trait Weights: Copy {
     /// The units of a row.
     fn units(rows: &Rows, row: usize) -> &[Self::Unit];
 
-    /// For each of some rows and each channel the sum over all units. Rows and weights are equally long.
-    fn sums<const R: usize>(kernel: impl Kernel, x: [&[Self::Unit]; R], weights: &[Self]) -> [[i32; PANEL]; R];
+    /// Adds to the outputs of some rows and each channel the sum over all units, times the channel's scale. Rows and
+    /// weights are equally long.
+    fn add<const R: usize>(
+        kernel: impl Kernel,
+        x: [&[Self::Unit]; R],
+        weights: &[Self],
+        ends: Ends<'_, R>,
+        outputs: &mut [[f32; PANEL]; R],
+    );
 }
 
 /// Weights for a pair of inputs, in either width.
@@ -52,15 +59,26 @@ impl Weights for [i8; 2 * PANEL] {
     }
 
     #[inline(always)]
-    fn sums<const R: usize>(kernel: impl Kernel, x: [&[Self::Unit]; R], weights: &[Self]) -> [[i32; PANEL]; R] {
-        kernel.pairs(x, weights)
+    fn add<const R: usize>(
+        kernel: impl Kernel,
+        x: [&[Self::Unit]; R],
+        weights: &[Self],
+        ends: Ends<'_, R>,
+        outputs: &mut [[f32; PANEL]; R],
+    ) {
+        kernel.pairs(x, weights, ends, outputs);
     }
 }
 
 impl Pair for [i8; 2 * PANEL] {
     #[inline(always)]
     fn wide(self) -> Wide {
-        self.map(i16::from)
+        // A loop, since what `map` calls is compiled without wide vectors.
+        let mut wide = [0; 2 * PANEL];
+        for (wide, value) in wide.iter_mut().zip(&self) {
+            *wide = i16::from(*value);
+        }
+        wide
     }
 }
 
@@ -73,8 +91,14 @@ impl Weights for Wide {
     }
 
     #[inline(always)]
-    fn sums<const R: usize>(kernel: impl Kernel, x: [&[Self::Unit]; R], weights: &[Self]) -> [[i32; PANEL]; R] {
-        kernel.pairs(x, weights)
+    fn add<const R: usize>(
+        kernel: impl Kernel,
+        x: [&[Self::Unit]; R],
+        weights: &[Self],
+        ends: Ends<'_, R>,
+        outputs: &mut [[f32; PANEL]; R],
+    ) {
+        kernel.pairs(x, weights, ends, outputs);
     }
 }
 
@@ -94,8 +118,14 @@ impl Weights for Bytes {
     }
 
     #[inline(always)]
-    fn sums<const R: usize>(kernel: impl Kernel, x: [&[Self::Unit]; R], weights: &[Self]) -> [[i32; PANEL]; R] {
-        kernel.bytes(x, weights)
+    fn add<const R: usize>(
+        kernel: impl Kernel,
+        x: [&[Self::Unit]; R],
+        weights: &[Self],
+        ends: Ends<'_, R>,
+        outputs: &mut [[f32; PANEL]; R],
+    ) {
+        kernel.bytes(x, weights, ends, outputs);
     }
 }
 
@@ -115,8 +145,14 @@ impl Weights for Nibbles {
     }
 
     #[inline(always)]
-    fn sums<const R: usize>(kernel: impl Kernel, x: [&[Self::Unit]; R], weights: &[Self]) -> [[i32; PANEL]; R] {
-        kernel.bytes(x, weights)
+    fn add<const R: usize>(
+        kernel: impl Kernel,
+        x: [&[Self::Unit]; R],
+        weights: &[Self],
+        ends: Ends<'_, R>,
+        outputs: &mut [[f32; PANEL]; R],
+    ) {
+        kernel.bytes(x, weights, ends, outputs);
     }
 }
 
@@ -127,13 +163,43 @@ impl Eight for Nibbles {
     }
 }
 
+/// Where the sums of a span begin, and what they are scaled by.
+#[derive(Clone, Copy)]
+pub(super) struct Ends<'a, const R: usize> {
+    pub(super) start: &'a [[i32; PANEL]; R],
+    pub(super) scales: &'a [f32; PANEL],
+}
+
+impl<const R: usize> Ends<'_, R> {
+    /// Scales the sums and adds them to the outputs.
+    fn finish(self, sums: &[[i32; PANEL]; R], outputs: &mut [[f32; PANEL]; R]) {
+        for (outputs, sums) in outputs.iter_mut().zip(sums) {
+            for ((output, &sum), scale) in outputs.iter_mut().zip(sums).zip(self.scales) {
+                *output += sum as f32 * scale;
+            }
+        }
+    }
+}
+
 /// Sums of products of rows and a panel of weights, for inputs of 16 bits and for bytes.
 pub(super) trait Kernel: Copy {
-    /// See [`Weights::sums`].
-    fn pairs<const R: usize, W: Pair>(self, x: [&[[i16; 2]]; R], weights: &[W]) -> [[i32; PANEL]; R];
+    /// See [`Weights::add`].
+    fn pairs<const R: usize, W: Pair>(
+        self,
+        x: [&[[i16; 2]]; R],
+        weights: &[W],
+        ends: Ends<'_, R>,
+        outputs: &mut [[f32; PANEL]; R],
+    );
 
-    /// See [`Weights::sums`].
-    fn bytes<const R: usize, W: Eight>(self, x: [&[[[u8; 4]; 2]]; R], weights: &[W]) -> [[i32; PANEL]; R];
+    /// See [`Weights::add`].
+    fn bytes<const R: usize, W: Eight>(
+        self,
+        x: [&[[[u8; 4]; 2]]; R],
+        weights: &[W],
+        ends: Ends<'_, R>,
+        outputs: &mut [[f32; PANEL]; R],
+    );
 
     /// Takes all rows in tiles of the sizes that suit it.
     fn cover<W: Weights>(self, tiles: &mut Tiles<'_, '_, W>);
@@ -207,30 +273,22 @@ impl<W: Weights> Tiles<'_, '_, W> {
         let (x, first) = (self.job.x, self.job.rows.start + self.row);
         let rows: [&[W::Unit]; R] = std::array::from_fn(|row| W::units(x, first + row));
         let zero_points = self.job.weights.zero_points(self.panel);
-        let surplus = self.job.weights.surplus(self.panel);
+        let lack = self.job.weights.lack(self.panel);
         let mut outputs = [[0.0; PANEL]; R];
         let spans = self.job.weights.spans().iter().zip(self.job.weights.scales(self.panel));
         for (index, (span, scales)) in spans.enumerate() {
             let part = rows.map(|row| row.get(span.units.clone()).unwrap_or_default());
-            let mut sums = W::sums(kernel, part, self.weights.get(span.units.clone()).unwrap_or_default());
-            if let Some(surplus) = surplus.get(index) {
-                for (sum, surplus) in sums.iter_mut().flat_map(|sums| sums.iter_mut().zip(surplus)) {
-                    *sum = sum.wrapping_sub(*surplus);
-                }
-            }
+            let weights = self.weights.get(span.units.clone()).unwrap_or_default();
+            let mut start = lack.get(index).map_or([[0; PANEL]; R], |lack| [*lack; R]);
             if let Some(zero_points) = zero_points.get(index) {
-                for (row, sums) in sums.iter_mut().enumerate() {
+                for (row, start) in start.iter_mut().enumerate() {
                     let total = x.total(first + row, index);
-                    for (sum, zero_point) in sums.iter_mut().zip(zero_points) {
-                        *sum = sum.wrapping_sub(zero_point.wrapping_mul(total));
+                    for (start, zero_point) in start.iter_mut().zip(zero_points) {
+                        *start = start.wrapping_sub(zero_point.wrapping_mul(total));
                     }
                 }
             }
-            for (outputs, sums) in outputs.iter_mut().zip(&sums) {
-                for ((output, &sum), scale) in outputs.iter_mut().zip(sums).zip(scales) {
-                    *output += sum as f32 * scale;
-                }
-            }
+            W::add(kernel, part, weights, Ends { start: &start, scales }, &mut outputs);
         }
         outputs
     }
@@ -272,30 +330,43 @@ fn finish(y: &mut [f32], outputs: &[f32; PANEL], scale: f32, bias: Option<&[f32]
 pub(super) struct Plain;
 
 impl Kernel for Plain {
-    fn pairs<const R: usize, W: Pair>(self, x: [&[[i16; 2]]; R], weights: &[W]) -> [[i32; PANEL]; R] {
-        let mut sums = [[0; PANEL]; R];
+    fn pairs<const R: usize, W: Pair>(
+        self,
+        x: [&[[i16; 2]]; R],
+        weights: &[W],
+        ends: Ends<'_, R>,
+        outputs: &mut [[f32; PANEL]; R],
+    ) {
+        let mut sums = *ends.start;
         for (sums, x) in sums.iter_mut().zip(x) {
             for (pair, weights) in x.iter().zip(weights) {
                 let weights = weights.wide();
                 for (sum, weights) in sums.iter_mut().zip(weights.as_chunks::<2>().0) {
-                    *sum += i32::from(pair[0]) * i32::from(weights[0]) + i32::from(pair[1]) * i32::from(weights[1]);
+                    let products = pair.iter().zip(weights).map(|(x, weight)| i32::from(*x) * i32::from(*weight));
+                    *sum = products.fold(*sum, i32::wrapping_add);
                 }
             }
         }
-        sums
+        ends.finish(&sums, outputs);
     }
 
-    fn bytes<const R: usize, W: Eight>(self, x: [&[[[u8; 4]; 2]]; R], weights: &[W]) -> [[i32; PANEL]; R] {
-        let mut sums = [[0_i32; PANEL]; R];
+    fn bytes<const R: usize, W: Eight>(
+        self,
+        x: [&[[[u8; 4]; 2]]; R],
+        weights: &[W],
+        ends: Ends<'_, R>,
+        outputs: &mut [[f32; PANEL]; R],
+    ) {
+        let mut sums = *ends.start;
         for (sums, x) in sums.iter_mut().zip(x) {
             for (fours, weights) in x.iter().zip(weights).flat_map(|(x, weights)| x.iter().zip(weights.bytes())) {
                 for (sum, weights) in sums.iter_mut().zip(weights.as_chunks::<4>().0) {
                     let products = fours.iter().zip(weights).map(|(x, weight)| i32::from(*x) * i32::from(*weight));
-                    *sum = sum.wrapping_add(products.sum::<i32>());
+                    *sum = products.fold(*sum, i32::wrapping_add);
                 }
             }
         }
-        sums
+        ends.finish(&sums, outputs);
     }
 
     fn cover<W: Weights>(self, tiles: &mut Tiles<'_, '_, W>) {

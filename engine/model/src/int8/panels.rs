@@ -34,8 +34,8 @@ pub struct Panels {
     scales: Vec<[f32; PANEL]>,
     /// As many zero points; none where all are zero.
     zero_points: Vec<[i32; PANEL]>,
-    /// As many sums of weights times what makes inputs bytes; none where inputs are no bytes.
-    surplus: Vec<[i32; PANEL]>,
+    /// As many sums of weights times what makes inputs bytes, negated; none where inputs are no bytes.
+    lack: Vec<[i32; PANEL]>,
     /// What is added to inputs to make bytes of them.
     offset: Option<i16>,
 }
@@ -99,7 +99,7 @@ impl Panels {
             values,
             scales: Vec::new(),
             zero_points: Vec::new(),
-            surplus: Vec::new(),
+            lack: Vec::new(),
             offset,
         };
         for first in (0..packed.outputs).step_by(PANEL) {
@@ -108,7 +108,7 @@ impl Panels {
                 let (scales, zero_points) = parameters(weight, &channels, span.group);
                 packed.scales.push(scales);
                 packed.zero_points.push(zero_points);
-                packed.surplus.extend(offset.map(|offset| surplus(weight, &channels, span, offset)));
+                packed.lack.extend(offset.map(|offset| lack(weight, &channels, span, offset)));
                 packed.values.extend(weight, &channels, span);
             }
         }
@@ -188,10 +188,10 @@ impl Panels {
         self.by_span(&self.zero_points, panel)
     }
 
-    /// What sums with bytes have too much in a panel, by span; none where inputs are no bytes.
+    /// What sums with bytes lack in a panel, by span; none where inputs are no bytes.
     #[inline(always)]
-    pub(super) fn surplus(&self, panel: usize) -> &[[i32; PANEL]] {
-        self.by_span(&self.surplus, panel)
+    pub(super) fn lack(&self, panel: usize) -> &[[i32; PANEL]] {
+        self.by_span(&self.lack, panel)
     }
 
     #[inline(always)]
@@ -259,7 +259,13 @@ impl Nibbles {
     /// One value in a byte.
     #[inline(always)]
     pub(super) fn bytes(self) -> Bytes {
-        [self.0.map(|byte| (byte & 15) as i8 - 8), self.0.map(|byte| (byte >> 4) as i8 - 8)]
+        // A loop, since what `map` calls is compiled without wide vectors.
+        let [mut first, mut second] = [[0; 4 * PANEL]; 2];
+        for ((first, second), byte) in first.iter_mut().zip(&mut second).zip(&self.0) {
+            *first = (byte & 15) as i8 - 8;
+            *second = (byte >> 4) as i8 - 8;
+        }
+        [first, second]
     }
 }
 
@@ -295,12 +301,12 @@ fn parameters(weight: &QuantizedWeight, channels: &Range<usize>, group: usize) -
     (scales, zero_points)
 }
 
-/// What sums of some channels have too much when `offset` is added to each input of a span.
-fn surplus(weight: &QuantizedWeight, channels: &Range<usize>, span: &Span, offset: i16) -> [i32; PANEL] {
+/// What sums of some channels lack when `offset` is added to each input of a span.
+fn lack(weight: &QuantizedWeight, channels: &Range<usize>, span: &Span, offset: i16) -> [i32; PANEL] {
     let mut found = [0; PANEL];
     for (sum, channel) in found.iter_mut().zip(channels.clone()) {
         let values = weight.row(channel).get(span.inputs.clone()).unwrap_or_default();
-        *sum = values.iter().map(|&value| i32::from(value)).sum::<i32>().wrapping_mul(i32::from(offset));
+        *sum = values.iter().map(|&value| i32::from(value)).sum::<i32>().wrapping_mul(-i32::from(offset));
     }
     found
 }

@@ -1,14 +1,14 @@
 //! Kernels for x86-64. Pairs of 16-bit products are added in 32 bits, and pairs of products of bytes in 16 bits, which is
 //! exact for weights of 7 bits; where the processor has an instruction for neural networks, four products of bytes in 32.
 
-use std::arch::x86_64::{__m256i, __m512i, _mm512_dpbusd_epi32};
+use std::arch::x86_64::{__m256, __m256i, __m512, __m512i, _mm512_dpbusd_epi32};
 
 use pulp::NullaryFnOnce;
 use pulp::core_arch::x86::{Avx512bw, Avx512f, Avx512vnni};
 use pulp::x86::{V3, V4};
 
 use super::PANEL;
-use super::kernel::{Eight, Job, Kernel, Pair, Tiles, Weights};
+use super::kernel::{Eight, Ends, Job, Kernel, Pair, Tiles, Weights};
 
 pulp::simd_type! {
     /// AVX-512 with its instructions for neural networks, which multiply pairs or fours and add them to a sum. That for
@@ -60,11 +60,17 @@ struct Avx2(V3);
 
 impl Kernel for Avx2 {
     #[inline(always)]
-    fn pairs<const R: usize, W: Pair>(self, x: [&[[i16; 2]]; R], weights: &[W]) -> [[i32; PANEL]; R] {
+    fn pairs<const R: usize, W: Pair>(
+        self,
+        x: [&[[i16; 2]]; R],
+        weights: &[W],
+        ends: Ends<'_, R>,
+        outputs: &mut [[f32; PANEL]; R],
+    ) {
         let Self(simd) = self;
-        let mut sums = [[simd.avx._mm256_setzero_si256(); 4]; R];
+        let mut sums = ends.start.map(pulp::cast::<_, [__m256i; 4]>);
         if x.iter().any(|row| row.len() != weights.len()) {
-            return [[0; PANEL]; R];
+            return;
         }
         for (pair, weights) in weights.iter().enumerate() {
             let weights: [__m256i; 4] = pulp::cast(weights.wide());
@@ -76,15 +82,21 @@ impl Kernel for Avx2 {
                 }
             }
         }
-        sums.map(pulp::cast)
+        self.finish(sums, ends.scales, outputs);
     }
 
     #[inline(always)]
-    fn bytes<const R: usize, W: Eight>(self, x: [&[[[u8; 4]; 2]]; R], weights: &[W]) -> [[i32; PANEL]; R] {
+    fn bytes<const R: usize, W: Eight>(
+        self,
+        x: [&[[[u8; 4]; 2]]; R],
+        weights: &[W],
+        ends: Ends<'_, R>,
+        outputs: &mut [[f32; PANEL]; R],
+    ) {
         let Self(simd) = self;
-        let mut sums = [[simd.avx._mm256_setzero_si256(); 4]; R];
+        let mut sums = ends.start.map(pulp::cast::<_, [__m256i; 4]>);
         if x.iter().any(|row| row.len() != weights.len()) {
-            return [[0; PANEL]; R];
+            return;
         }
         let ones = simd.avx._mm256_set1_epi16(1);
         for (unit, weights) in weights.iter().enumerate() {
@@ -100,13 +112,29 @@ impl Kernel for Avx2 {
                 }
             }
         }
-        sums.map(pulp::cast)
+        self.finish(sums, ends.scales, outputs);
     }
 
     #[inline(always)]
     fn cover<W: Weights>(self, tiles: &mut Tiles<'_, '_, W>) {
         tiles.by::<3>(self);
         tiles.by::<1>(self);
+    }
+}
+
+impl Avx2 {
+    /// Scales sums and adds them to the outputs.
+    #[inline(always)]
+    fn finish<const R: usize>(self, sums: [[__m256i; 4]; R], scales: &[f32; PANEL], outputs: &mut [[f32; PANEL]; R]) {
+        let avx = self.0.avx;
+        let scales: [__m256; 4] = pulp::cast(*scales);
+        for (outputs, sums) in outputs.iter_mut().zip(sums) {
+            let mut found: [__m256; 4] = pulp::cast(*outputs);
+            for ((output, sum), scale) in found.iter_mut().zip(sums).zip(scales) {
+                *output = avx._mm256_add_ps(*output, avx._mm256_mul_ps(avx._mm256_cvtepi32_ps(sum), scale));
+            }
+            *outputs = pulp::cast(found);
+        }
     }
 }
 
@@ -119,10 +147,16 @@ struct Avx512 {
 
 impl Kernel for Avx512 {
     #[inline(always)]
-    fn pairs<const R: usize, W: Pair>(self, x: [&[[i16; 2]]; R], weights: &[W]) -> [[i32; PANEL]; R] {
-        let mut sums = [[self.f._mm512_setzero_si512(); 2]; R];
+    fn pairs<const R: usize, W: Pair>(
+        self,
+        x: [&[[i16; 2]]; R],
+        weights: &[W],
+        ends: Ends<'_, R>,
+        outputs: &mut [[f32; PANEL]; R],
+    ) {
+        let mut sums = ends.start.map(pulp::cast::<_, [__m512i; 2]>);
         if x.iter().any(|row| row.len() != weights.len()) {
-            return [[0; PANEL]; R];
+            return;
         }
         for (pair, weights) in weights.iter().enumerate() {
             let weights: [__m512i; 2] = pulp::cast(weights.wide());
@@ -134,13 +168,19 @@ impl Kernel for Avx512 {
                 }
             }
         }
-        sums.map(pulp::cast)
+        self.finish(sums, ends.scales, outputs);
     }
 
     #[inline(always)]
-    fn bytes<const R: usize, W: Eight>(self, x: [&[[[u8; 4]; 2]]; R], weights: &[W]) -> [[i32; PANEL]; R] {
+    fn bytes<const R: usize, W: Eight>(
+        self,
+        x: [&[[[u8; 4]; 2]]; R],
+        weights: &[W],
+        ends: Ends<'_, R>,
+        outputs: &mut [[f32; PANEL]; R],
+    ) {
         let ones = self.f._mm512_set1_epi16(1);
-        self.fours(x, weights, |sum, inputs, weights| {
+        self.fours(x, weights, (ends, outputs), |sum, inputs, weights| {
             let products = self.bw._mm512_maddubs_epi16(inputs, weights);
             self.f._mm512_add_epi32(sum, self.bw._mm512_madd_epi16(products, ones))
         })
@@ -160,17 +200,32 @@ impl Avx512 {
         tiles.by::<1>(kernel);
     }
 
+    /// Scales sums and adds them to the outputs.
+    #[inline(always)]
+    fn finish<const R: usize>(self, sums: [[__m512i; 2]; R], scales: &[f32; PANEL], outputs: &mut [[f32; PANEL]; R]) {
+        let f = self.f;
+        let scales: [__m512; 2] = pulp::cast(*scales);
+        for (outputs, sums) in outputs.iter_mut().zip(sums) {
+            let mut found: [__m512; 2] = pulp::cast(*outputs);
+            for ((output, sum), scale) in found.iter_mut().zip(sums).zip(scales) {
+                *output = f._mm512_add_ps(*output, f._mm512_mul_ps(f._mm512_cvtepi32_ps(sum), scale));
+            }
+            *outputs = pulp::cast(found);
+        }
+    }
+
     /// Sums of fours of products.
     #[inline(always)]
     fn fours<const R: usize, W: Eight>(
         self,
         x: [&[[[u8; 4]; 2]]; R],
         weights: &[W],
+        (ends, outputs): (Ends<'_, R>, &mut [[f32; PANEL]; R]),
         add: impl Fn(__m512i, __m512i, __m512i) -> __m512i,
-    ) -> [[i32; PANEL]; R] {
-        let mut sums = [[self.f._mm512_setzero_si512(); 2]; R];
+    ) {
+        let mut sums = ends.start.map(pulp::cast::<_, [__m512i; 2]>);
         if x.iter().any(|row| row.len() != weights.len()) {
-            return [[0; PANEL]; R];
+            return;
         }
         for (unit, weights) in weights.iter().enumerate() {
             for (four, weights) in weights.bytes().into_iter().enumerate() {
@@ -184,7 +239,7 @@ impl Avx512 {
                 }
             }
         }
-        sums.map(pulp::cast)
+        self.finish(sums, ends.scales, outputs);
     }
 }
 
@@ -213,13 +268,25 @@ impl Avx512Vnni {
 
 impl Kernel for Avx512Vnni {
     #[inline(always)]
-    fn pairs<const R: usize, W: Pair>(self, x: [&[[i16; 2]]; R], weights: &[W]) -> [[i32; PANEL]; R] {
-        self.plain.pairs(x, weights)
+    fn pairs<const R: usize, W: Pair>(
+        self,
+        x: [&[[i16; 2]]; R],
+        weights: &[W],
+        ends: Ends<'_, R>,
+        outputs: &mut [[f32; PANEL]; R],
+    ) {
+        self.plain.pairs(x, weights, ends, outputs);
     }
 
     #[inline(always)]
-    fn bytes<const R: usize, W: Eight>(self, x: [&[[[u8; 4]; 2]]; R], weights: &[W]) -> [[i32; PANEL]; R] {
-        self.plain.fours(x, weights, |sum, inputs, weights| self.add(sum, inputs, weights))
+    fn bytes<const R: usize, W: Eight>(
+        self,
+        x: [&[[[u8; 4]; 2]]; R],
+        weights: &[W],
+        ends: Ends<'_, R>,
+        outputs: &mut [[f32; PANEL]; R],
+    ) {
+        self.plain.fours(x, weights, (ends, outputs), |sum, inputs, weights| self.add(sum, inputs, weights))
     }
 
     #[inline(always)]

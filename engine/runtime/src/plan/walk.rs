@@ -12,7 +12,7 @@ use crate::export;
 use crate::ledger::{Selection, select};
 use crate::order::{History, Order};
 use crate::problems;
-use crate::project::{ConfiguredStage, Project, configure};
+use crate::project::{ConfiguredStage, Project};
 
 /// Plans a recipe. No weight is read.
 ///
@@ -148,8 +148,7 @@ impl Walk<'_> {
     ) -> Result<(Vec<PlannedStage>, Outline), Vec<Diagnostic>> {
         let checked = &self.project.checked;
         let stages = checked.loaded.bind(&configured.stage, bindings, &checked.catalog)?;
-        let configured: Result<Vec<_>, _> =
-            stages.iter().map(|stage| configure(&checked.loaded, &checked.registry, stage)).collect();
+        let configured: Result<Vec<_>, _> = stages.iter().map(|stage| self.project.configure(stage)).collect();
         let mut walk = Walk { outline: self.outline.clone(), history: self.history.clone(), ..*self };
         let planned = walk.stages(&configured?)?;
         Ok((planned, walk.outline))

@@ -4,7 +4,7 @@ use paring_schema::Diagnostic;
 use paring_schema::language::OnFail;
 use paring_train::measure::LatencySettings;
 
-use super::stages::Run;
+use super::stages::{Run, stage_file};
 use super::{Ending, RunResult};
 use crate::export;
 use crate::output::{OutputError, export_name};
@@ -112,6 +112,11 @@ fn write(run: &Run<'_>, report: &Report, timings: &Timings) -> Result<(), Output
             .map(|text| text + "\n")
             .map_err(|error| OutputError::Write { path: run.options.out.clone(), source: error.into() })
     };
+    for stage in &report.stages {
+        for (name, bytes) in &stage.receipt.files {
+            run.output.write(&stage_file(&stage.id, name), bytes)?;
+        }
+    }
     run.output.write("report.json", text(serde_json::to_string_pretty(report))?.as_bytes())?;
     run.output.write("timings.json", text(serde_json::to_string_pretty(timings))?.as_bytes())
 }

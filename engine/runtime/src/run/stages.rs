@@ -165,6 +165,7 @@ impl Run<'_> {
         let met = verdicts.iter().all(|verdict| verdict.met);
         let mut report = self.blank(configured, planned, if met { "kept" } else { "undone" });
         report.receipt = result.cached.receipt.clone();
+        report.files = report.receipt.files.keys().map(|name| stage_file(&report.id, name)).collect();
         report.engine = result.cached.engine.clone();
         report.after = state.measured.as_ref().map(|measured| measured.results.clone());
         report.gates.clone_from(&verdicts);
@@ -226,6 +227,7 @@ impl Run<'_> {
             ledger: planned.ledger.clone(),
             skips: planned.skips.clone(),
             receipt: paring_passes::Receipt::default(),
+            files: Vec::new(),
             engine: EngineReceipt::default(),
             before: self.state.measured.as_ref().map(|measured| measured.results.clone()),
             after: None,
@@ -249,6 +251,11 @@ impl Run<'_> {
         self.runner.events.stage_finished(&report, cached, seconds);
         self.stages.push(report);
     }
+}
+
+/// The name in the output directory of a file that a stage leaves beside the model.
+pub(super) fn stage_file(stage: &str, name: &str) -> String {
+    format!("{stage}.{name}")
 }
 
 fn code(error: &StageError) -> &'static str {

@@ -10,7 +10,7 @@ use super::{Runner, StageError};
 use crate::cache::Journal;
 use crate::events::Events;
 use crate::measures;
-use crate::project::{ConfiguredStage, configure};
+use crate::project::ConfiguredStage;
 use crate::report::StageReport;
 
 /// The engine, as one stage sees it.
@@ -83,7 +83,7 @@ impl StageServices<'_> {
             PassError::Failed(messages.join("; "))
         };
         let stages = checked.loaded.bind(&self.configured.stage, bindings, &checked.catalog).map_err(words)?;
-        stages.iter().map(|stage| configure(&checked.loaded, &checked.registry, stage).map_err(words)).collect()
+        stages.iter().map(|stage| self.runner.project.configure(stage).map_err(words)).collect()
     }
 }
 

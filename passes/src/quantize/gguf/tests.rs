@@ -2,7 +2,7 @@
 
 use paring_model::config::Spec;
 use paring_model::inputs::Matrix;
-use paring_model::{Checkpoint, GgmlType, Weight, families};
+use paring_model::{Checkpoint, GgmlType, ImportanceMatrix, Weight, families};
 use paring_train::Stream;
 use rand::RngExt as _;
 use rstest::rstest;
@@ -116,6 +116,41 @@ fn inputs_that_are_large_count_for_more() {
         let [plain, weighed] = [plain, weighed].map(|outcome| output_error(&model, &outcome.model));
         assert!(weighed < 0.7 * plain, "{types}: {plain} to {weighed}");
     }
+}
+
+/// A run leaves what it saw; another takes it in place of rows, and does the same.
+#[test]
+fn what_rows_tell_can_come_from_a_file() {
+    let model = model();
+    let outcome = bench().run::<Gguf>(&json!({"types": "q4_0", "importance": true}), &model).unwrap();
+    let matrix = outcome.receipt.files["imatrix.gguf"].clone();
+    let with = |bytes: &[u8]| Bench { files: [("seen.gguf".to_owned(), bytes.to_vec())].into(), ..Bench::empty() };
+    let parameters = json!({"types": "q4_0", "importance": {"load": "seen.gguf"}});
+    let again = with(&matrix).run::<Gguf>(&parameters, &model).unwrap();
+    assert_eq!(again.model.digest().unwrap(), outcome.model.digest().unwrap());
+    assert!(again.receipt.files.is_empty() && !again.receipt.figures.contains_key("calibration_rows"));
+
+    let plain = Bench::empty().run::<Gguf>(&json!({"types": "q4_0"}), &model).unwrap();
+    assert_ne!(plain.model.digest().unwrap(), outcome.model.digest().unwrap());
+    assert!(plain.receipt.files.is_empty());
+
+    let problem = |message: &str| vec![("/importance/load".to_owned(), message.to_owned())];
+    let cut = "is no importance matrix that can be read: 8 bytes are expected here, but only 6 follow";
+    assert_eq!(said(&with(&matrix[..30]), &parameters), problem(cut));
+    let unknown = "says nothing of `layers.1` (and so of 1 more)";
+    assert_eq!(said(&with(&first_layer(32)), &parameters), problem(unknown));
+    let few = "has 3 inputs of `layers.0`, expected 32 (and so of 2 more)";
+    assert_eq!(said(&with(&first_layer(3)), &parameters), problem(few));
+    let both = json!({"types": "q4_0", "method": "gptq", "importance": {"load": "seen.gguf"}});
+    let message = "is a file, but with `method: gptq` the rows tell how large inputs are";
+    assert_eq!(said(&bench(), &both), vec![("/importance".to_owned(), message.to_owned())]);
+}
+
+/// A matrix that knows the first layer alone, with so many inputs.
+fn first_layer(inputs: usize) -> Vec<u8> {
+    let mut matrix = ImportanceMatrix::default();
+    matrix.add("layers.0.weight", vec![1.0; inputs], 1.0);
+    matrix.bytes()
 }
 
 #[rstest]
