@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::calibrated;
 use super::each::each;
 use super::gptq::{Form, Method, Rounding};
+use super::hessian::never_active;
 use super::layouts::{Layout, Rules};
 use super::mixes::Mix;
 use super::rounding;
@@ -302,7 +303,10 @@ fn apply(effect: &mut Effect, site: &Site, layout: Layout, inputs: usize) {
 fn watched(cx: &Cx<'_>, calibration: &Calibration) -> Result<Squares, PassError> {
     let mut squares = Squares::new(cx.sites);
     calibration.watch(cx, &mut squares)?;
-    Ok(squares)
+    match cx.sites.iter().find(|site| squares.is_zero(&site.name)) {
+        Some(site) => Err(never_active(&site.name)),
+        None => Ok(squares),
+    }
 }
 
 /// A site's weight in blocks, rounded to nearest, and the figures of its receipt.

@@ -49,7 +49,7 @@ impl Hessian {
     /// The mean over the rows of x x^T, whole and symmetric.
     ///
     /// # Errors
-    /// When a number is not finite; `site` names it.
+    /// When a number is not finite, or all are zero; `site` names it.
     pub(crate) fn mean(&self, site: &str) -> Result<Mat<f64>, PassError> {
         let columns = self.panels.first().map_or(Ok(0), |panel| panel.dim(1))?;
         let scale = 1.0 / self.rows.max(1) as f64;
@@ -68,8 +68,19 @@ impl Hessian {
                 }
             }
         }
+        if mean.diagonal().column_vector().iter().all(|square| *square == 0.0) {
+            return Err(never_active(site));
+        }
         Ok(mean)
     }
+}
+
+/// The error for a site whose input says nothing.
+pub(crate) fn never_active(site: &str) -> PassError {
+    PassError::Failed(format!(
+        "the input of `{site}` is zero in all calibration rows, so nothing is known of its weights; leave it out with \
+        `ignore`, or calibrate with other rows"
+    ))
 }
 
 /// How error is spread over the weights that are not rounded yet.
@@ -97,9 +108,7 @@ impl Factor {
         let dead = diagonal.iter().filter(|number| **number == 0.0).count();
         let mean = diagonal.iter().sum::<f64>() / columns.max(1) as f64;
         if dead == columns || mean <= 0.0 {
-            return Err(PassError::Failed(format!(
-                "the input of `{site}` is zero in all calibration rows, so nothing is known of its weights"
-            )));
+            return Err(never_active(site));
         }
         let mut order: Vec<usize> = (0..columns).collect();
         if by_activation {
@@ -155,7 +164,7 @@ fn inverse_factor(hessian: &Mat<f64>, order: &[usize], damping: f64) -> Option<V
 
 #[cfg(test)]
 mod tests {
-    use candle_core::{Device, Tensor};
+    use candle_core::{DType, Device, Tensor};
     use faer::Mat;
 
     use super::{Factor, Hessian};
@@ -223,8 +232,10 @@ mod tests {
         let factor = Factor::new("a", &mean, 0.01, false).unwrap();
         assert_eq!(factor.dead, 1);
         assert_eq!((factor.upper[3 + 1], factor.upper[1], factor.upper[3 + 2]), (1.0, 0.0, 0.0));
-        let nothing = Factor::new("a", &hessian(&[[0.0; 3]]), 0.01, false).unwrap_err().to_string();
-        assert_eq!(nothing, "the input of `a` is zero in all calibration rows, so nothing is known of its weights");
+        let mut nothing = Hessian::default();
+        nothing.add(&Tensor::zeros((2, 3), DType::F32, &Device::Cpu).unwrap()).unwrap();
+        let message = nothing.mean("a").unwrap_err().to_string();
+        assert!(message.starts_with("the input of `a` is zero in all calibration rows"), "{message}");
         let mut broken = Hessian::default();
         broken.add(&Tensor::new(&[[f32::NAN, 1.0]], &Device::Cpu).unwrap()).unwrap();
         assert_eq!(broken.mean("a").unwrap_err().to_string(), "the input of `a` is not finite in the calibration rows");

@@ -34,6 +34,12 @@ impl Squares {
         sites.iter().map(|site| site.in_features as u64 * 8).sum()
     }
 
+    /// Whether rows of a site's input were seen, and all were zero.
+    pub(crate) fn is_zero(&self, site: &str) -> bool {
+        let sum = self.watched.get(site).and_then(|watched| self.sums.get(watched));
+        sum.is_some_and(|sum| sum.rows > 0.0 && sum.squares.iter().all(|square| *square == 0.0))
+    }
+
     /// What was seen, for tools that read such files.
     pub(crate) fn matrix(&self, sites: &[Site]) -> ImportanceMatrix {
         let mut matrix = ImportanceMatrix::default();

@@ -77,7 +77,8 @@ impl Importance {
 
 impl ImportanceFile {
     fn of(&self, site: &Site, inputs: usize) -> Option<Vec<f32>> {
-        spread(&self.matrix.mean_squares(&site.weight())?, inputs)
+        let means = self.matrix.mean_squares(&site.weight())?;
+        if means.iter().all(|mean| *mean == 0.0) { None } else { spread(&means, inputs) }
     }
 
     /// What is wrong with the file for sites, each with its number of inputs.
@@ -85,6 +86,9 @@ impl ImportanceFile {
         let missing: Vec<(&Site, usize)> = sites.filter(|(site, inputs)| self.of(site, *inputs).is_none()).collect();
         let (site, inputs) = missing.first()?;
         let first = match self.matrix.mean_squares(&site.weight()) {
+            Some(found) if found.iter().all(|mean| *mean == 0.0) => {
+                format!("says that `{}` sees only zeros", site.name)
+            }
             Some(found) => format!("has {} inputs of `{}`, expected {inputs}", found.len(), site.name),
             None => format!("says nothing of `{}`", site.name),
         };

@@ -141,6 +141,12 @@ fn what_rows_tell_can_come_from_a_file() {
     assert_eq!(said(&with(&first_layer(32)), &parameters), problem(unknown));
     let few = "has 3 inputs of `layers.0`, expected 32 (and so of 2 more)";
     assert_eq!(said(&with(&first_layer(3)), &parameters), problem(few));
+    let mut zeros = ImportanceMatrix::default();
+    for site in ["layers.0", "layers.1", "head"] {
+        zeros.add(&format!("{site}.weight"), vec![0.0; WIDTH], 1.0);
+    }
+    let only = "says that `layers.0` sees only zeros (and so of 2 more)";
+    assert_eq!(said(&with(&zeros.bytes()), &parameters), problem(only));
     let both = json!({"types": "q4_0", "method": "gptq", "importance": {"load": "seen.gguf"}});
     let message = "is a file, but with `method: gptq` the rows tell how large inputs are";
     assert_eq!(said(&bench(), &both), vec![("/importance".to_owned(), message.to_owned())]);
@@ -195,6 +201,19 @@ fn what_cannot_make_up_for_errors_is_rounded_to_nearest_and_told() {
     let problems = bench().plan::<Gguf>(&parameters, &wide.unwrap()).unwrap_err();
     let said: Vec<_> = problems.iter().map(|problem| (problem.pointer.as_str(), problem.message.as_str())).collect();
     assert_eq!(said, [("/method", "is `gptq`, but no target is a layer in blocks of 32 numbers")]);
+}
+
+#[test]
+fn a_layer_that_sees_only_zeros_is_refused() {
+    let rows = vec![vec![0.0; WIDTH]; 40];
+    let rows: Vec<&[f64]> = rows.iter().map(Vec::as_slice).collect();
+    let labels: Vec<&str> = (0..rows.len()).map(|row| if row % 2 == 0 { "a" } else { "b" }).collect();
+    let bench = Bench::with_rows(classes(&rows, &labels));
+    for method in ["nearest", "gptq"] {
+        let parameters = json!({"types": "q4_0", "importance": true, "method": method});
+        let message = bench.run::<Gguf>(&parameters, &model()).unwrap_err().to_string();
+        assert!(message.starts_with("the input of `layers.0` is zero in all calibration rows"), "{message}");
+    }
 }
 
 fn said(bench: &Bench, parameters: &Value) -> Vec<(String, String)> {

@@ -144,7 +144,9 @@ fn bad_data_is_refused() {
     let rows: Vec<&[f64]> = zeros.iter().map(Vec::as_slice).collect();
     let labels: Vec<&str> = (0..40).map(|row| if row % 2 == 0 { "a" } else { "b" }).collect();
     let refused = Bench::with_rows(classes(&rows, &labels)).run::<Gptq>(&json!({}), &float).unwrap_err().to_string();
-    assert_eq!(refused, "the input of `layers.0` is zero in all calibration rows, so nothing is known of its weights");
+    let message = "the input of `layers.0` is zero in all calibration rows, so nothing is known of its weights; leave it \
+        out with `ignore`, or calibrate with other rows";
+    assert_eq!(refused, message);
     let few = bench(5, 16).plan::<Gptq>(&json!({}), &float).unwrap_err();
     assert_eq!(few[0].message, "has 5 calibration rows, expected at least 8");
     let group = bench(50, 16).plan::<Gptq>(&json!({"group_size": 5}), &float).unwrap_err();
