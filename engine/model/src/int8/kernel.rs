@@ -27,15 +27,8 @@ pub(super) trait Weights: Copy {
     /// The units of a row.
     fn units(rows: &Rows, row: usize) -> &[Self::Unit];
 
-    /// Adds to the outputs of some rows and each channel the sum over all units, times the channel's scale. Rows and
-    /// weights are equally long.
-    fn add<const R: usize>(
-        kernel: impl Kernel,
-        x: [&[Self::Unit]; R],
-        weights: &[Self],
-        ends: Ends<'_, R>,
-        outputs: &mut [[f32; PANEL]; R],
-    );
+    /// Adds to the outputs of some rows and each channel the sum over all units, times the channel's scale.
+    fn add<const R: usize>(kernel: impl Kernel, part: Part<'_, R, Self>, outputs: &mut Outputs<R>);
 }
 
 /// Weights for a pair of inputs, in either width.
@@ -59,14 +52,8 @@ impl Weights for [i8; 2 * PANEL] {
     }
 
     #[inline(always)]
-    fn add<const R: usize>(
-        kernel: impl Kernel,
-        x: [&[Self::Unit]; R],
-        weights: &[Self],
-        ends: Ends<'_, R>,
-        outputs: &mut [[f32; PANEL]; R],
-    ) {
-        kernel.pairs(x, weights, ends, outputs);
+    fn add<const R: usize>(kernel: impl Kernel, part: Part<'_, R, Self>, outputs: &mut Outputs<R>) {
+        kernel.pairs(part, outputs);
     }
 }
 
@@ -91,14 +78,8 @@ impl Weights for Wide {
     }
 
     #[inline(always)]
-    fn add<const R: usize>(
-        kernel: impl Kernel,
-        x: [&[Self::Unit]; R],
-        weights: &[Self],
-        ends: Ends<'_, R>,
-        outputs: &mut [[f32; PANEL]; R],
-    ) {
-        kernel.pairs(x, weights, ends, outputs);
+    fn add<const R: usize>(kernel: impl Kernel, part: Part<'_, R, Self>, outputs: &mut Outputs<R>) {
+        kernel.pairs(part, outputs);
     }
 }
 
@@ -118,14 +99,8 @@ impl Weights for Bytes {
     }
 
     #[inline(always)]
-    fn add<const R: usize>(
-        kernel: impl Kernel,
-        x: [&[Self::Unit]; R],
-        weights: &[Self],
-        ends: Ends<'_, R>,
-        outputs: &mut [[f32; PANEL]; R],
-    ) {
-        kernel.bytes(x, weights, ends, outputs);
+    fn add<const R: usize>(kernel: impl Kernel, part: Part<'_, R, Self>, outputs: &mut Outputs<R>) {
+        kernel.bytes(part, outputs);
     }
 }
 
@@ -145,14 +120,8 @@ impl Weights for Nibbles {
     }
 
     #[inline(always)]
-    fn add<const R: usize>(
-        kernel: impl Kernel,
-        x: [&[Self::Unit]; R],
-        weights: &[Self],
-        ends: Ends<'_, R>,
-        outputs: &mut [[f32; PANEL]; R],
-    ) {
-        kernel.bytes(x, weights, ends, outputs);
+    fn add<const R: usize>(kernel: impl Kernel, part: Part<'_, R, Self>, outputs: &mut Outputs<R>) {
+        kernel.bytes(part, outputs);
     }
 }
 
@@ -163,43 +132,43 @@ impl Eight for Nibbles {
     }
 }
 
-/// Where the sums of a span begin, and what they are scaled by.
+/// Some rows by a span of a panel. Rows and weights are equally long.
 #[derive(Clone, Copy)]
-pub(super) struct Ends<'a, const R: usize> {
+pub(super) struct Part<'a, const R: usize, W: Weights> {
+    pub(super) x: [&'a [W::Unit]; R],
+    pub(super) weights: &'a [W],
+    /// Where sums begin.
     pub(super) start: &'a [[i32; PANEL]; R],
     pub(super) scales: &'a [f32; PANEL],
 }
 
-impl<const R: usize> Ends<'_, R> {
-    /// Scales the sums and adds them to the outputs.
-    fn finish(self, sums: &[[i32; PANEL]; R], outputs: &mut [[f32; PANEL]; R]) {
+/// For each of some rows the channels of a panel.
+pub(super) type Outputs<const R: usize> = [[f32; PANEL]; R];
+
+impl<const R: usize, W: Weights> Part<'_, R, W> {
+    /// Scales sums and adds them to the outputs.
+    fn finish(self, sums: &[[i32; PANEL]; R], outputs: &mut Outputs<R>) {
         for (outputs, sums) in outputs.iter_mut().zip(sums) {
             for ((output, &sum), scale) in outputs.iter_mut().zip(sums).zip(self.scales) {
                 *output += sum as f32 * scale;
             }
         }
     }
+
+    /// Whether rows and weights are equally long.
+    #[inline(always)]
+    pub(super) fn fits(&self) -> bool {
+        self.x.iter().all(|row| row.len() == self.weights.len())
+    }
 }
 
 /// Sums of products of rows and a panel of weights, for inputs of 16 bits and for bytes.
 pub(super) trait Kernel: Copy {
     /// See [`Weights::add`].
-    fn pairs<const R: usize, W: Pair>(
-        self,
-        x: [&[[i16; 2]]; R],
-        weights: &[W],
-        ends: Ends<'_, R>,
-        outputs: &mut [[f32; PANEL]; R],
-    );
+    fn pairs<const R: usize, W: Pair>(self, part: Part<'_, R, W>, outputs: &mut Outputs<R>);
 
     /// See [`Weights::add`].
-    fn bytes<const R: usize, W: Eight>(
-        self,
-        x: [&[[[u8; 4]; 2]]; R],
-        weights: &[W],
-        ends: Ends<'_, R>,
-        outputs: &mut [[f32; PANEL]; R],
-    );
+    fn bytes<const R: usize, W: Eight>(self, part: Part<'_, R, W>, outputs: &mut Outputs<R>);
 
     /// Takes all rows in tiles of the sizes that suit it.
     fn cover<W: Weights>(self, tiles: &mut Tiles<'_, '_, W>);
@@ -288,7 +257,7 @@ impl<W: Weights> Tiles<'_, '_, W> {
                     }
                 }
             }
-            W::add(kernel, part, weights, Ends { start: &start, scales }, &mut outputs);
+            W::add(kernel, Part { x: part, weights, start: &start, scales }, &mut outputs);
         }
         outputs
     }
@@ -330,16 +299,10 @@ fn finish(y: &mut [f32], outputs: &[f32; PANEL], scale: f32, bias: Option<&[f32]
 pub(super) struct Plain;
 
 impl Kernel for Plain {
-    fn pairs<const R: usize, W: Pair>(
-        self,
-        x: [&[[i16; 2]]; R],
-        weights: &[W],
-        ends: Ends<'_, R>,
-        outputs: &mut [[f32; PANEL]; R],
-    ) {
-        let mut sums = *ends.start;
-        for (sums, x) in sums.iter_mut().zip(x) {
-            for (pair, weights) in x.iter().zip(weights) {
+    fn pairs<const R: usize, W: Pair>(self, part: Part<'_, R, W>, outputs: &mut Outputs<R>) {
+        let mut sums = *part.start;
+        for (sums, x) in sums.iter_mut().zip(part.x) {
+            for (pair, weights) in x.iter().zip(part.weights) {
                 let weights = weights.wide();
                 for (sum, weights) in sums.iter_mut().zip(weights.as_chunks::<2>().0) {
                     let products = pair.iter().zip(weights).map(|(x, weight)| i32::from(*x) * i32::from(*weight));
@@ -347,26 +310,20 @@ impl Kernel for Plain {
                 }
             }
         }
-        ends.finish(&sums, outputs);
+        part.finish(&sums, outputs);
     }
 
-    fn bytes<const R: usize, W: Eight>(
-        self,
-        x: [&[[[u8; 4]; 2]]; R],
-        weights: &[W],
-        ends: Ends<'_, R>,
-        outputs: &mut [[f32; PANEL]; R],
-    ) {
-        let mut sums = *ends.start;
-        for (sums, x) in sums.iter_mut().zip(x) {
-            for (fours, weights) in x.iter().zip(weights).flat_map(|(x, weights)| x.iter().zip(weights.bytes())) {
+    fn bytes<const R: usize, W: Eight>(self, part: Part<'_, R, W>, outputs: &mut Outputs<R>) {
+        let mut sums = *part.start;
+        for (sums, x) in sums.iter_mut().zip(part.x) {
+            for (fours, weights) in x.iter().zip(part.weights).flat_map(|(x, weights)| x.iter().zip(weights.bytes())) {
                 for (sum, weights) in sums.iter_mut().zip(weights.as_chunks::<4>().0) {
                     let products = fours.iter().zip(weights).map(|(x, weight)| i32::from(*x) * i32::from(*weight));
                     *sum = products.fold(*sum, i32::wrapping_add);
                 }
             }
         }
-        ends.finish(&sums, outputs);
+        part.finish(&sums, outputs);
     }
 
     fn cover<W: Weights>(self, tiles: &mut Tiles<'_, '_, W>) {

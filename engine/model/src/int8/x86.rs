@@ -8,7 +8,7 @@ use pulp::core_arch::x86::{Avx512bw, Avx512f, Avx512vnni};
 use pulp::x86::{V3, V4};
 
 use super::PANEL;
-use super::kernel::{Eight, Ends, Job, Kernel, Pair, Tiles, Weights};
+use super::kernel::{Eight, Job, Kernel, Outputs, Pair, Part, Tiles, Weights};
 
 pulp::simd_type! {
     /// AVX-512 with its instructions for neural networks, which multiply pairs or fours and add them to a sum. That for
@@ -60,21 +60,15 @@ struct Avx2(V3);
 
 impl Kernel for Avx2 {
     #[inline(always)]
-    fn pairs<const R: usize, W: Pair>(
-        self,
-        x: [&[[i16; 2]]; R],
-        weights: &[W],
-        ends: Ends<'_, R>,
-        outputs: &mut [[f32; PANEL]; R],
-    ) {
+    fn pairs<const R: usize, W: Pair>(self, part: Part<'_, R, W>, outputs: &mut Outputs<R>) {
         let Self(simd) = self;
-        let mut sums = ends.start.map(pulp::cast::<_, [__m256i; 4]>);
-        if x.iter().any(|row| row.len() != weights.len()) {
+        let mut sums = part.start.map(pulp::cast::<_, [__m256i; 4]>);
+        if !part.fits() {
             return;
         }
-        for (pair, weights) in weights.iter().enumerate() {
+        for (pair, weights) in part.weights.iter().enumerate() {
             let weights: [__m256i; 4] = pulp::cast(weights.wide());
-            for (sums, row) in sums.iter_mut().zip(x) {
+            for (sums, row) in sums.iter_mut().zip(part.x) {
                 let Some(&inputs) = row.get(pair) else { continue };
                 let inputs = simd.avx._mm256_set1_epi32(pulp::cast(inputs));
                 for (sum, weights) in sums.iter_mut().zip(weights) {
@@ -82,27 +76,21 @@ impl Kernel for Avx2 {
                 }
             }
         }
-        self.finish(sums, ends.scales, outputs);
+        self.finish(sums, part.scales, outputs);
     }
 
     #[inline(always)]
-    fn bytes<const R: usize, W: Eight>(
-        self,
-        x: [&[[[u8; 4]; 2]]; R],
-        weights: &[W],
-        ends: Ends<'_, R>,
-        outputs: &mut [[f32; PANEL]; R],
-    ) {
+    fn bytes<const R: usize, W: Eight>(self, part: Part<'_, R, W>, outputs: &mut Outputs<R>) {
         let Self(simd) = self;
-        let mut sums = ends.start.map(pulp::cast::<_, [__m256i; 4]>);
-        if x.iter().any(|row| row.len() != weights.len()) {
+        let mut sums = part.start.map(pulp::cast::<_, [__m256i; 4]>);
+        if !part.fits() {
             return;
         }
         let ones = simd.avx._mm256_set1_epi16(1);
-        for (unit, weights) in weights.iter().enumerate() {
+        for (unit, weights) in part.weights.iter().enumerate() {
             for (four, weights) in weights.bytes().into_iter().enumerate() {
                 let weights: [__m256i; 4] = pulp::cast(weights);
-                for (sums, row) in sums.iter_mut().zip(x) {
+                for (sums, row) in sums.iter_mut().zip(part.x) {
                     let Some(&inputs) = row.get(unit).and_then(|unit| unit.get(four)) else { continue };
                     let inputs = simd.avx._mm256_set1_epi32(pulp::cast(inputs));
                     for (sum, weights) in sums.iter_mut().zip(weights) {
@@ -112,7 +100,7 @@ impl Kernel for Avx2 {
                 }
             }
         }
-        self.finish(sums, ends.scales, outputs);
+        self.finish(sums, part.scales, outputs);
     }
 
     #[inline(always)]
@@ -125,7 +113,7 @@ impl Kernel for Avx2 {
 impl Avx2 {
     /// Scales sums and adds them to the outputs.
     #[inline(always)]
-    fn finish<const R: usize>(self, sums: [[__m256i; 4]; R], scales: &[f32; PANEL], outputs: &mut [[f32; PANEL]; R]) {
+    fn finish<const R: usize>(self, sums: [[__m256i; 4]; R], scales: &[f32; PANEL], outputs: &mut Outputs<R>) {
         let avx = self.0.avx;
         let scales: [__m256; 4] = pulp::cast(*scales);
         for (outputs, sums) in outputs.iter_mut().zip(sums) {
@@ -147,20 +135,14 @@ struct Avx512 {
 
 impl Kernel for Avx512 {
     #[inline(always)]
-    fn pairs<const R: usize, W: Pair>(
-        self,
-        x: [&[[i16; 2]]; R],
-        weights: &[W],
-        ends: Ends<'_, R>,
-        outputs: &mut [[f32; PANEL]; R],
-    ) {
-        let mut sums = ends.start.map(pulp::cast::<_, [__m512i; 2]>);
-        if x.iter().any(|row| row.len() != weights.len()) {
+    fn pairs<const R: usize, W: Pair>(self, part: Part<'_, R, W>, outputs: &mut Outputs<R>) {
+        let mut sums = part.start.map(pulp::cast::<_, [__m512i; 2]>);
+        if !part.fits() {
             return;
         }
-        for (pair, weights) in weights.iter().enumerate() {
+        for (pair, weights) in part.weights.iter().enumerate() {
             let weights: [__m512i; 2] = pulp::cast(weights.wide());
-            for (sums, row) in sums.iter_mut().zip(x) {
+            for (sums, row) in sums.iter_mut().zip(part.x) {
                 let Some(&inputs) = row.get(pair) else { continue };
                 let inputs = self.f._mm512_set1_epi32(pulp::cast(inputs));
                 for (sum, weights) in sums.iter_mut().zip(weights) {
@@ -168,19 +150,13 @@ impl Kernel for Avx512 {
                 }
             }
         }
-        self.finish(sums, ends.scales, outputs);
+        self.finish(sums, part.scales, outputs);
     }
 
     #[inline(always)]
-    fn bytes<const R: usize, W: Eight>(
-        self,
-        x: [&[[[u8; 4]; 2]]; R],
-        weights: &[W],
-        ends: Ends<'_, R>,
-        outputs: &mut [[f32; PANEL]; R],
-    ) {
+    fn bytes<const R: usize, W: Eight>(self, part: Part<'_, R, W>, outputs: &mut Outputs<R>) {
         let ones = self.f._mm512_set1_epi16(1);
-        self.fours(x, weights, (ends, outputs), |sum, inputs, weights| {
+        self.fours(part, outputs, |sum, inputs, weights| {
             let products = self.bw._mm512_maddubs_epi16(inputs, weights);
             self.f._mm512_add_epi32(sum, self.bw._mm512_madd_epi16(products, ones))
         })
@@ -202,7 +178,7 @@ impl Avx512 {
 
     /// Scales sums and adds them to the outputs.
     #[inline(always)]
-    fn finish<const R: usize>(self, sums: [[__m512i; 2]; R], scales: &[f32; PANEL], outputs: &mut [[f32; PANEL]; R]) {
+    fn finish<const R: usize>(self, sums: [[__m512i; 2]; R], scales: &[f32; PANEL], outputs: &mut Outputs<R>) {
         let f = self.f;
         let scales: [__m512; 2] = pulp::cast(*scales);
         for (outputs, sums) in outputs.iter_mut().zip(sums) {
@@ -218,19 +194,18 @@ impl Avx512 {
     #[inline(always)]
     fn fours<const R: usize, W: Eight>(
         self,
-        x: [&[[[u8; 4]; 2]]; R],
-        weights: &[W],
-        (ends, outputs): (Ends<'_, R>, &mut [[f32; PANEL]; R]),
+        part: Part<'_, R, W>,
+        outputs: &mut Outputs<R>,
         add: impl Fn(__m512i, __m512i, __m512i) -> __m512i,
     ) {
-        let mut sums = ends.start.map(pulp::cast::<_, [__m512i; 2]>);
-        if x.iter().any(|row| row.len() != weights.len()) {
+        let mut sums = part.start.map(pulp::cast::<_, [__m512i; 2]>);
+        if !part.fits() {
             return;
         }
-        for (unit, weights) in weights.iter().enumerate() {
+        for (unit, weights) in part.weights.iter().enumerate() {
             for (four, weights) in weights.bytes().into_iter().enumerate() {
                 let weights: [__m512i; 2] = pulp::cast(weights);
-                for (sums, row) in sums.iter_mut().zip(x) {
+                for (sums, row) in sums.iter_mut().zip(part.x) {
                     let Some(&inputs) = row.get(unit).and_then(|unit| unit.get(four)) else { continue };
                     let inputs = self.f._mm512_set1_epi32(pulp::cast(inputs));
                     for (sum, weights) in sums.iter_mut().zip(weights) {
@@ -239,7 +214,7 @@ impl Avx512 {
                 }
             }
         }
-        self.finish(sums, ends.scales, outputs);
+        self.finish(sums, part.scales, outputs);
     }
 }
 
@@ -268,25 +243,13 @@ impl Avx512Vnni {
 
 impl Kernel for Avx512Vnni {
     #[inline(always)]
-    fn pairs<const R: usize, W: Pair>(
-        self,
-        x: [&[[i16; 2]]; R],
-        weights: &[W],
-        ends: Ends<'_, R>,
-        outputs: &mut [[f32; PANEL]; R],
-    ) {
-        self.plain.pairs(x, weights, ends, outputs);
+    fn pairs<const R: usize, W: Pair>(self, part: Part<'_, R, W>, outputs: &mut Outputs<R>) {
+        self.plain.pairs(part, outputs);
     }
 
     #[inline(always)]
-    fn bytes<const R: usize, W: Eight>(
-        self,
-        x: [&[[[u8; 4]; 2]]; R],
-        weights: &[W],
-        ends: Ends<'_, R>,
-        outputs: &mut [[f32; PANEL]; R],
-    ) {
-        self.plain.fours(x, weights, (ends, outputs), |sum, inputs, weights| self.add(sum, inputs, weights))
+    fn bytes<const R: usize, W: Eight>(self, part: Part<'_, R, W>, outputs: &mut Outputs<R>) {
+        self.plain.fours(part, outputs, |sum, inputs, weights| self.add(sum, inputs, weights))
     }
 
     #[inline(always)]
