@@ -84,6 +84,17 @@ fn a_stage_leaves_a_file_that_another_run_takes() {
     succeeds(&scratch, "run", LOADED);
 }
 
+#[test]
+fn a_file_that_no_run_wrote_is_not_replaced() {
+    let scratch = Scratch::new();
+    let mine = scratch.path("out").join("round.imatrix.gguf");
+    std::fs::create_dir(scratch.path("out")).unwrap();
+    std::fs::write(&mine, "mine").unwrap();
+    let told = paring(&scratch, "run", SEEN);
+    assert!(!told.status.success() && String::from_utf8_lossy(&told.stderr).contains("was not written by a run"));
+    assert_eq!(std::fs::read(&mine).unwrap(), b"mine");
+}
+
 /// Whether the last stage's result is in the cache, and whether the plan says that the file changed.
 fn cached(scratch: &Scratch, last: &str) -> [bool; 2] {
     let recipe = recipe(scratch, last);

@@ -157,6 +157,18 @@ impl OutputDirectory {
         Ok(())
     }
 
+    /// Writes a file of a stage whole.
+    ///
+    /// # Errors
+    /// When it cannot be written, or something lies there that no run wrote.
+    pub fn write_beside(&self, name: &str, bytes: &[u8]) -> Result<(), OutputError> {
+        let path = self.path.join(name);
+        if path.exists() && !is_record(&self.path.join(REPORT)) {
+            return Err(OutputError::Foreign(path));
+        }
+        self.write(name, bytes)
+    }
+
     /// Writes a file whole.
     ///
     /// # Errors

@@ -114,7 +114,7 @@ fn write(run: &Run<'_>, report: &Report, timings: &Timings) -> Result<(), Output
     };
     for stage in &report.stages {
         for (name, bytes) in &stage.receipt.files {
-            run.output.write(&stage_file(&stage.id, name), bytes)?;
+            run.output.write_beside(&stage_file(&stage.id, name), bytes)?;
         }
     }
     run.output.write("report.json", text(serde_json::to_string_pretty(report))?.as_bytes())?;
