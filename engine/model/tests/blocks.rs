@@ -144,6 +144,22 @@ fn products_are_near_those_of_floats() {
 }
 
 #[test]
+fn inputs_are_rounded_in_blocks_of_32() {
+    // As ggml does, which is seen where one block of inputs is much larger than its neighbours.
+    let weight = BlockWeight::round(&sample(16 * 256, 5), &[16, 256], GgmlType::Q8_0, None).unwrap();
+    let x: Vec<f32> = sample(256, 900).iter().enumerate().map(|(n, x)| if n < 32 { 1000.0 * x } else { *x }).collect();
+    let rounded = BlockWeight::round(&x, &[1, 256], GgmlType::Q8_0, None).unwrap().dequantize().unwrap();
+    let expected = rounded.matmul(&weight.dequantize().unwrap().t().unwrap()).unwrap().to_vec2::<f32>().unwrap();
+    let x = Tensor::from_vec(x, (1, 256), &Device::Cpu).unwrap();
+    let found = BlockMatrix::new(&weight).unwrap();
+    let layer = TapLinear { name: "a".to_owned(), weight: TapWeight::Blocks(found), bias: None };
+    let found = layer.forward(&x, &mut Forward::inference()).unwrap().to_vec2::<f32>().unwrap();
+    for (found, expected) in found[0].iter().zip(&expected[0]) {
+        assert!((found - expected).abs() < 2e-3, "{found} {expected}");
+    }
+}
+
+#[test]
 fn gradients_pass_where_they_are_wanted() {
     let (weight, layer) = layer();
     let x = Var::from_vec(sample(64, 7), (1, 64), &Device::Cpu).unwrap();
