@@ -156,15 +156,21 @@ struct Walk<'a> {
 }
 
 /// One batch between two blocks.
-struct BatchState {
-    x: Tensor,
-    shared: Shared,
+pub(crate) struct BatchState {
+    /// What the next block reads.
+    pub(crate) x: Tensor,
+    /// What all blocks read.
+    pub(crate) shared: Shared,
     /// Numbers of the tokens that are not padding, where there is padding; and how many there are with it.
     tokens: Option<(Tensor, usize)>,
 }
 
 impl BatchState {
-    fn enter(network: &dyn Network, input: &Input) -> Result<Self, PassError> {
+    /// Before the first block.
+    ///
+    /// # Errors
+    /// When the input does not fit.
+    pub(crate) fn enter(network: &dyn Network, input: &Input) -> Result<Self, PassError> {
         let (x, shared) = network.enter(input)?;
         let tokens = match input {
             Input::Tokens(tokens) => tokens.mask.as_ref().map(present).transpose()?,
@@ -179,6 +185,14 @@ impl BatchState {
             Some((kept, all)) if input.rank() == 2 && input.dim(0)? == *all => Ok(input.index_select(kept, 0)?),
             _ => Ok(input.clone()),
         }
+    }
+
+    /// What the last block made of the batch, one answer a row, [answers, width]; those to padding are left out.
+    ///
+    /// # Errors
+    /// When shapes do not fit.
+    pub(crate) fn answers(&self, outputs: &Tensor) -> Result<Tensor, PassError> {
+        self.without_padding(&outputs.flatten_to(outputs.rank().saturating_sub(2))?)
     }
 }
 

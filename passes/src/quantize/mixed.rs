@@ -1,6 +1,7 @@
 //! `quantize/mixed`: more bits for the layers that need them, within a budget.
 
 mod allocate;
+mod divergence;
 
 use std::collections::BTreeMap;
 
@@ -26,15 +27,21 @@ use crate::walk::{Figures, Group, Visitor, look, walk};
 use crate::weights::FloatWeight;
 use crate::wording::counted;
 use allocate::{Candidate, allocate};
+use divergence::divergences;
 
 /// Rounds the weights of each layer to a number of bits of its own: those that lose most get more, and all together stay
 /// within a budget.
 ///
 /// # What it does
 /// On the calibration rows it measures, for each layer and each number of bits in `bits`, the squared error of the
-/// layer's outputs once its weights are rounded, over the square of the outputs. Of all choices of bits that stay within
-/// the budget it takes the one with the least sum of these errors: a multiple-choice knapsack, solved to optimality. Then
-/// weights are rounded, by `method`. The receipt tells the bits and the errors of every layer.
+/// layer's outputs once its weights are rounded, over the square of the outputs. With `sensitivity: divergence` it then
+/// rounds the weights of one layer at a time, to one number of bits for all, runs the rest of the model, and measures how
+/// far the answers move: the Kullback-Leibler divergence of the probabilities of classes or tokens, or the squared error
+/// of other outputs over their square. To a first approximation that is in proportion to the layer's own squared error,
+/// which so tells it for the other numbers of bits. With `reconstruction` the layers' own errors are what counts.
+///
+/// Of all choices of bits that stay within the budget it takes the one with the least sum: a multiple-choice knapsack,
+/// solved to optimality. Then weights are rounded, by `method`. The receipt tells the bits and the errors of every layer.
 ///
 /// # When to use
 /// Where a file must not be larger than a number of bytes, or fewer bits than one number for all layers allows are
@@ -47,17 +54,20 @@ use allocate::{Candidate, allocate};
 /// Give one budget: `bits_per_weight`, with scales and zero points, over all targets; or `size`, of the whole weights
 /// file, in bytes (`60MB`). `bits` are the choices. `symmetric`, `group_size` and `observer` are as for `quantize/rtn`.
 /// `method: gptq` rounds as `quantize/gptq` does, `nearest` as `quantize/rtn`; errors are measured with `nearest` either
-/// way. `calibration_rows` are drawn at random.
+/// way. `calibration_rows` are drawn at random. `sensitivity` is what the choice keeps small; `divergence` compares about
+/// 1024 answers to some of the rows (a text has one for each token).
 ///
 /// # Cost and limits
 /// One pass of the calibration rows through the model and a rounding of each weight for each choice; with `gptq` a second
 /// pass, and what that costs. It holds one block of the model, the calibration activations at one place, and x x^T of one
-/// input. Lookup tables multiply nothing and stay as they are.
+/// input; with `divergence` the whole model in f32, for half a forward pass of 1024 tokens a layer. Lookup tables multiply
+/// nothing and stay as they are.
 ///
 /// # Source
-/// The choice as an integer program: Hubara et al. 2021, "Accurate Post Training Quantization With Small Calibration
-/// Sets", section 4. Errors from x x^T: Nagel et al. 2020, "Up or Down? Adaptive Rounding for Post-Training
-/// Quantization", section 3.2.
+/// The choice as an integer program, of losses that were measured for one layer at a time: Hubara et al. 2021, "Accurate
+/// Post Training Quantization With Small Calibration Sets", section 4. The divergence of the outputs as a layer's
+/// sensitivity: Cai et al. 2020, "ZeroQ: A Novel Zero Shot Quantization Framework", equation 2. Errors from x x^T: Nagel
+/// et al. 2020, "Up or Down? Adaptive Rounding for Post-Training Quantization", section 3.2.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MixedParameters {
@@ -83,6 +93,9 @@ pub struct MixedParameters {
     /// How the range of the weights that share a scale is chosen.
     #[serde(default = "mse")]
     pub observer: WeightObserver,
+    /// What a layer must not lose.
+    #[serde(default)]
+    pub sensitivity: Sensitivity,
     /// How weights are rounded.
     #[serde(default = "gptq")]
     pub method: Method,
@@ -90,6 +103,17 @@ pub struct MixedParameters {
     #[serde(default = "rows")]
     #[schemars(range(min = 8, max = 1_000_000))]
     pub calibration_rows: usize,
+}
+
+/// What the choice of bits keeps small.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Sensitivity {
+    /// What the model's answers lose when the layer is rounded.
+    #[default]
+    Divergence,
+    /// What the layer's outputs lose.
+    Reconstruction,
 }
 
 fn choices() -> Vec<u8> {
@@ -164,7 +188,7 @@ impl Definition for Mixed {
     const INFO: PassInfo = PassInfo {
         id: "quantize/mixed",
         summary: "round each layer to a number of bits of its own, the best choice within a budget",
-        version: 2,
+        version: 3,
         needs: &[Needs::BuiltModel, Needs::FloatWeights, Needs::Family, Needs::CalibrateRows],
         leaves: &[Leaves::QuantizedWeights],
     };
@@ -188,6 +212,10 @@ impl Definition for Mixed {
         let sites = calibrated::multiplying(cx.sites);
         let shapes: Vec<Vec<usize>> = sites.iter().map(|site| crate::weights::shape(cx, site).to_vec()).collect();
         let budget = parameters.budget(&shapes, effect.outline.file_size()).map_err(|problem| vec![problem])?;
+        if parameters.sensitivity == Sensitivity::Divergence {
+            let all = cx.outline.weights.values().map(|weight| weight.shape().iter().product::<usize>() as u64 * 4);
+            effect.memory += all.sum::<u64>();
+        }
         effect.exact = false;
         effect
             .notes
@@ -200,7 +228,12 @@ impl Definition for Mixed {
         let calibration = Calibration::new(cx, &model, parameters.calibration_rows)?;
         let mut measuring = Measuring { parameters, hessian: Hessian::default(), found: BTreeMap::new() };
         look(cx, &model, &calibration, &mut measuring)?;
-        let bits = choose(parameters, cx, &model, &measuring.found)?;
+        let Measuring { mut found, .. } = measuring;
+        let budget = budget(parameters, cx, &model)?;
+        if parameters.sensitivity == Sensitivity::Divergence {
+            weigh(parameters, cx, &model, &calibration, &mut found, budget)?;
+        }
+        let bits = choose(&found, budget)?;
         let (model, sites) = match parameters.method {
             Method::Gptq => {
                 let forms = |site: &str| Form::Integers(parameters.scheme(bits.get(site).copied().unwrap_or(8)));
@@ -209,7 +242,7 @@ impl Definition for Mixed {
             Method::Nearest => nearest(parameters, cx, model, &bits)?,
         };
         let mut receipt = Receipt { sites, ..Receipt::default() };
-        for (site, candidates) in &measuring.found {
+        for (site, candidates) in &found {
             if let Some(figures) = receipt.sites.get_mut(site) {
                 figures.insert("bits".to_owned(), f64::from(bits.get(site).copied().unwrap_or(0)));
                 let errors = candidates.iter().map(|one| (format!("error_at_{}_bits", one.bits), one.error));
@@ -257,24 +290,46 @@ impl Visitor for Measuring<'_> {
     }
 }
 
-/// The bits of each site.
-fn choose(
+/// Makes of each layer's own errors those of the model's answers. They are measured for the most bits that all layers
+/// could have.
+fn weigh(
     parameters: &MixedParameters,
     cx: &Cx<'_>,
     model: &Checkpoint,
-    found: &BTreeMap<String, Vec<Candidate>>,
-) -> Result<BTreeMap<String, u8>, PassError> {
+    calibration: &Calibration,
+    found: &mut BTreeMap<String, Vec<Candidate>>,
+    budget: u64,
+) -> Result<(), PassError> {
+    let choices = parameters.choices();
+    let bytes = |index: usize| found.values().filter_map(|one| one.get(index)).map(|one| one.bytes).sum::<u64>();
+    let reference = (0..choices.len()).rev().find(|&index| bytes(index) <= budget).unwrap_or(0);
+    let scheme = parameters.scheme(choices.get(reference).copied().unwrap_or(8));
+    let sites = calibrated::multiplying(cx.sites);
+    let lost = divergences(cx, model, calibration, &sites, (scheme, parameters.observer))?;
+    for (site, candidates) in found {
+        let own = candidates.get(reference).map_or(0.0, |one| one.error);
+        let factor = if own > 0.0 { lost.get(site).copied().unwrap_or(0.0) / own } else { 0.0 };
+        candidates.iter_mut().for_each(|one| one.error *= factor);
+    }
+    Ok(())
+}
+
+/// Bytes that the targets may take.
+fn budget(parameters: &MixedParameters, cx: &Cx<'_>, model: &Checkpoint) -> Result<u64, PassError> {
     let mut outline = model.outline();
     let mut shapes = Vec::new();
-    for site in cx.sites.iter().filter(|site| found.contains_key(&site.name)) {
+    for site in calibrated::multiplying(cx.sites) {
         let shape = outline.weights.get(&site.weight()).map(|weight| weight.shape().to_vec()).unwrap_or_default();
         let scheme = parameters.scheme(parameters.choices().first().copied().unwrap_or(2));
         let rounded = WeightOutline::Quantized { shape: shape.clone(), scheme, activation: None };
         outline.weights.insert(site.weight(), rounded);
         shapes.push(shape);
     }
-    let refused = |problem: Problem| PassError::Failed(problem.message);
-    let budget = parameters.budget(&shapes, outline.file_size()).map_err(refused)?;
+    parameters.budget(&shapes, outline.file_size()).map_err(|problem| PassError::Failed(problem.message))
+}
+
+/// The bits of each site.
+fn choose(found: &BTreeMap<String, Vec<Candidate>>, budget: u64) -> Result<BTreeMap<String, u8>, PassError> {
     let candidates: Vec<Vec<Candidate>> = found.values().cloned().collect();
     let chosen = allocate(&candidates, budget)?;
     let bits = found.iter().zip(chosen).filter_map(|((site, candidates), index)| {

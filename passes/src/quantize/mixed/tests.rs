@@ -3,6 +3,7 @@
 use paring_model::config::{Activation, MlpSpec, Spec};
 use paring_model::{Checkpoint, families};
 use paring_train::Stream;
+use paring_train::metrics::kl_divergence;
 use rand::RngExt as _;
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -49,6 +50,51 @@ fn the_layer_that_loses_most_gets_most(#[case] method: &str) {
     let chosen: f64 = weights.iter().map(|(site, _)| error(site, bits(site))).sum();
     let uniform: f64 = weights.iter().map(|(site, _)| error(site, 4.0)).sum();
     assert!(chosen < uniform, "{chosen}, with 4 bits each {uniform}");
+    // One layer is rounded at a time: the next does not pay for it.
+    assert!(error("layers.2", 4.0) < 0.5 * error("layers.1", 4.0), "{:?}", outcome.receipt.sites);
+}
+
+/// A network without hidden layers rounds one site to as many bits as fit: what the receipt says the answers lose must be
+/// what they have lost.
+#[test]
+fn divergence_is_that_of_the_answers() {
+    let spec = Spec::Mlp(MlpSpec { hidden: vec![], activation: Activation::Relu, dropout: 0.0 });
+    let fill = &mut |name: &str, buffer: &mut [f32]| {
+        let mut rng = Stream::new(5).split(name).rng();
+        buffer.iter_mut().for_each(|number| *number = 4.0 * (rng.random::<f32>() - 0.5));
+    };
+    let model = families::initialize(&spec, &inputs(16), &labels(&["a", "b", "c"]), fill).unwrap();
+    let bench = bench();
+    let parameters = json!({"bits_per_weight": 8.0, "method": "nearest", "calibration_rows": 200});
+    let outcome = bench.run::<Mixed>(&parameters, &model).unwrap();
+    let figures = &outcome.receipt.sites["head"];
+    let (dataset, _) = bench.data.as_ref().unwrap();
+    let rows: Vec<usize> = (0..dataset.rows()).collect();
+    let rows = paring_data::examples::examples(dataset, &rows, &model, model.outputs().unwrap()).unwrap().inputs;
+    let answers = |model: &Checkpoint| -> Vec<f32> {
+        model.predict(&rows, 16).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+    };
+    let lost = kl_divergence(&answers(&model), &answers(&outcome.model), 3).unwrap() / rows.len() as f64;
+    let told = figures[&format!("error_at_{}_bits", figures["bits"])];
+    assert!(lost > 1e-5 && (told / lost - 1.0).abs() < 0.02, "{told}, answers lost {lost}");
+}
+
+/// The second layer loses most, but the answers hardly depend on what comes before the head.
+#[test]
+fn what_the_answers_do_not_need_is_cheap() {
+    let mut model = model();
+    let tensor = |model: &Checkpoint, name: &str, factor: f64| (model.tensor(name).unwrap() * factor).unwrap();
+    let small = tensor(&model, "layers.2.weight", 1e-4);
+    let bias = (tensor(&model, "layers.2.bias", 0.0) + 1.0).unwrap();
+    model.set_tensor("layers.2.weight", small);
+    model.set_tensor("layers.2.bias", bias);
+    let share = |sensitivity: &str| {
+        let parameters = json!({"bits_per_weight": 4.4, "method": "nearest", "sensitivity": sensitivity});
+        let sites = bench().run::<Mixed>(&parameters, &model).unwrap().receipt.sites;
+        sites["layers.1"]["error_at_3_bits"] / sites["head"]["error_at_3_bits"]
+    };
+    assert!(share("reconstruction") > 1.0);
+    assert!(share("divergence") < 1e-3);
 }
 
 #[test]
