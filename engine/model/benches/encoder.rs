@@ -1,5 +1,5 @@
 //! An encoder of MiniLM's shape, in floats and in integers, against the stock one of candle-transformers on the same
-//! weights: 32 texts of 64 tokens, and a query of 16.
+//! weights: 32 texts of 64 tokens, and queries of 64 and 16.
 //! `RAYON_NUM_THREADS=1 cargo bench -p paring-model --bench encoder`.
 
 use std::collections::HashMap;
@@ -18,7 +18,7 @@ const HIDDEN: usize = 384;
 const LAYERS: usize = 6;
 
 /// Texts and tokens of each.
-const BATCHES: [(usize, usize); 2] = [(32, 64), (1, 16)];
+const BATCHES: [(usize, usize); 3] = [(32, 64), (1, 64), (1, 16)];
 
 fn main() {
     divan::main();
@@ -83,8 +83,18 @@ fn own(bencher: Bencher, batch: (usize, usize)) {
 
 #[divan::bench(sample_count = 10, args = BATCHES)]
 fn integers(bencher: Bencher, batch: (usize, usize)) {
+    rounded(bencher, batch, 8, 12);
+}
+
+/// Weights of 7 bits, so that bytes are multiplied exactly without VNNI too.
+#[divan::bench(sample_count = 10, args = BATCHES)]
+fn bytes(bencher: Bencher, batch: (usize, usize)) {
+    rounded(bencher, batch, 7, 8);
+}
+
+fn rounded(bencher: Bencher, batch: (usize, usize), bits: u8, input_bits: u8) {
     let Some(mut model) = model() else { return };
-    if quantize(&mut model).is_ok() {
+    if quantize(&mut model, bits, input_bits).is_ok() {
         run(bencher, &model, batch);
     }
 }
@@ -102,14 +112,15 @@ fn run(bencher: Bencher, model: &Checkpoint, batch: (usize, usize)) {
     bencher.bench(|| network.forward(divan::black_box(&input), &mut Forward::inference()));
 }
 
-/// 8-bit weights with a scale an output channel, 12-bit inputs row by row.
-fn quantize(model: &mut Checkpoint) -> Result<()> {
-    let scheme = WeightScheme { bits: 8, symmetric: true, granularity: Granularity::Channel };
+/// Weights with a scale an output channel, inputs row by row.
+fn quantize(model: &mut Checkpoint, bits: u8, input_bits: u8) -> Result<()> {
+    let highest = f64::from((1_u32 << bits) - 1) / 2.0;
+    let scheme = WeightScheme { bits, symmetric: true, granularity: Granularity::Channel };
     for site in model.outline().sites()?.iter().filter(|site| site.kind == SiteKind::Linear) {
         let weight = model.tensor(&site.weight())?;
-        let scales = (weight.abs()?.max(1)? / 127.5)?.to_vec1::<f32>()?;
+        let scales = (weight.abs()?.max(1)? / highest)?.to_vec1::<f32>()?;
         let rounded = QuantizedWeight::round(&weight, scheme, &scales, &[])?;
-        let activation = Some(ActivationScheme::ByRow { bits: 12 });
+        let activation = Some(ActivationScheme::ByRow { bits: input_bits });
         model.set_weight(&site.weight(), Weight::Quantized(QuantizedWeight { activation, ..rounded }));
     }
     Ok(())
