@@ -8,6 +8,12 @@ use paring_model::{Checkpoint, ModelError, Site, WeightOutline};
 use crate::effect::PlanCx;
 use crate::error::{PassError, Problem};
 
+/// Numbers that are looked at together.
+const PART: usize = 1 << 12;
+
+/// Differences that are added up side by side.
+const LANES: usize = 8;
+
 /// A float weight: one row of numbers an output channel.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct FloatWeight {
@@ -32,8 +38,7 @@ impl FloatWeight {
         let Some(WeightOutline::Dense { dtype, shape, masked }) = model.weight_outline(&name) else {
             return Err(ModelError::Quantized { name }.into());
         };
-        if let Some(place) = numbers.iter().position(|number| !number.is_finite()) {
-            let found = numbers.get(place).copied().unwrap_or(f32::NAN);
+        if let Some((place, found)) = not_finite(&numbers) {
             return Err(PassError::Failed(format!(
                 "tensor `{name}` holds {found} at place {place}, expected finite numbers"
             )));
@@ -58,6 +63,15 @@ impl FloatWeight {
     pub(crate) fn tensor_of(&self, numbers: Vec<f32>) -> Result<Tensor, PassError> {
         Ok(Tensor::from_vec(numbers, self.shape.as_slice(), &Device::Cpu)?.to_dtype(self.dtype)?)
     }
+}
+
+/// The first number that is not finite, with its place.
+fn not_finite(numbers: &[f32]) -> Option<(usize, f32)> {
+    // Without an end before the last of a part, many are looked at side by side.
+    let all_finite = |part: &[f32]| part.iter().fold(true, |all, number| all & number.is_finite());
+    let (index, part) = numbers.chunks(PART).enumerate().find(|(_, part)| !all_finite(part))?;
+    let (place, &number) = part.iter().enumerate().find(|(_, number)| !number.is_finite())?;
+    Some((index * PART + place, number))
 }
 
 /// The type of a float weight by its name in an outline; those that are read as f32 stay that.
@@ -87,21 +101,56 @@ pub(crate) struct Difference {
 impl Difference {
     /// Between two versions of one weight.
     pub(crate) fn between(before: &[f32], after: &[f32]) -> Self {
-        Self::in_parts([(before, after)])
+        let mut differences = Differences::of(before);
+        differences.add(after);
+        differences.sum()
+    }
+}
+
+/// The difference of a weight whose version afterwards comes in parts, so that it need not lie in memory as a whole.
+#[derive(Debug, Clone)]
+pub(crate) struct Differences<'a> {
+    /// What was not compared yet.
+    before: &'a [f32],
+    /// Numbers that were compared.
+    count: usize,
+    squared: [f64; LANES],
+    length: [f64; LANES],
+}
+
+impl<'a> Differences<'a> {
+    /// From the weight before.
+    pub(crate) fn of(before: &'a [f32]) -> Self {
+        Self { before, count: 0, squared: [0.0; LANES], length: [0.0; LANES] }
     }
 
-    /// The same where they come in parts, so that one need not lie in memory as a whole.
-    pub(crate) fn in_parts<'a>(parts: impl IntoIterator<Item = (&'a [f32], impl AsRef<[f32]>)>) -> Self {
-        let (mut squared, mut length, mut count) = (0.0, 0.0, 0_usize);
-        for (before, after) in parts {
-            for (was, is) in before.iter().zip(after.as_ref()) {
-                squared += (f64::from(*was) - f64::from(*is)).powi(2);
-                length += f64::from(*was).powi(2);
-            }
-            count += before.len();
+    /// Compares the numbers that come next.
+    pub(crate) fn add(&mut self, after: &[f32]) {
+        let (before, rest) = self.before.split_at(after.len().min(self.before.len()));
+        self.before = rest;
+        self.count += before.len();
+        let ((before, before_rest), (after, after_rest)) = (before.as_chunks(), after.as_chunks());
+        before.iter().zip(after).for_each(|(was, is)| self.add_chunk(was, is));
+        let (mut was, mut is) = ([0.0; LANES], [0.0; LANES]);
+        was.iter_mut().zip(before_rest).for_each(|(to, from)| *to = *from);
+        is.iter_mut().zip(after_rest).for_each(|(to, from)| *to = *from);
+        self.add_chunk(&was, &is);
+    }
+
+    fn add_chunk(&mut self, was: &[f32; LANES], is: &[f32; LANES]) {
+        let sums = self.squared.iter_mut().zip(&mut self.length);
+        for ((squared, length), (was, is)) in sums.zip(was.iter().zip(is)) {
+            let (was, is) = (f64::from(*was), f64::from(*is));
+            *squared += (was - is) * (was - is);
+            *length += was * was;
         }
+    }
+
+    /// The difference of all that was compared.
+    pub(crate) fn sum(&self) -> Difference {
+        let (squared, length): (f64, f64) = (self.squared.iter().sum(), self.length.iter().sum());
         let relative = if squared == 0.0 { 0.0 } else { (squared / length).sqrt() };
-        Self { mean_squared: squared / count.max(1) as f64, relative }
+        Difference { mean_squared: squared / self.count.max(1) as f64, relative }
     }
 }
 
@@ -143,7 +192,7 @@ pub(crate) fn untargeted(cx: &PlanCx<'_>) -> Vec<(String, String)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Difference, inputs};
+    use super::{Difference, Differences, PART, inputs, not_finite};
 
     #[test]
     fn a_kernel_is_flattened_to_inputs() {
@@ -152,11 +201,24 @@ mod tests {
     }
 
     #[test]
+    fn the_first_number_that_is_not_finite_is_found() {
+        let mut numbers = vec![1.0; 3 * PART + 7];
+        assert_eq!(not_finite(&numbers), None);
+        for place in [3 * PART + 6, 2 * PART, PART + 5, 0] {
+            *numbers.get_mut(place).unwrap() = f32::INFINITY;
+            assert_eq!(not_finite(&numbers), Some((place, f32::INFINITY)));
+        }
+        assert!(not_finite(&[0.0, f32::NAN]).is_some_and(|(place, number)| place == 1 && number.is_nan()));
+    }
+
+    #[test]
     fn differences_are_relative_to_the_length_before() {
         let difference = Difference::between(&[3.0, 4.0], &[3.0, 1.0]);
         assert_eq!(difference, Difference { mean_squared: 4.5, relative: 0.6 });
-        let parts = [(&[3.0][..], vec![3.0]), (&[4.0][..], vec![1.0])];
-        assert_eq!(Difference::in_parts(parts), difference);
+        let mut parts = Differences::of(&[3.0, 4.0]);
+        parts.add(&[3.0]);
+        parts.add(&[1.0]);
+        assert_eq!(parts.sum(), difference);
         assert_eq!(Difference::between(&[0.0], &[0.0]), Difference { mean_squared: 0.0, relative: 0.0 });
     }
 }

@@ -15,6 +15,7 @@ use candle_core::quantized::{QStorage, QTensor};
 use candle_core::{Device, Tensor};
 
 use crate::error::{ModelError, Result};
+use crate::parts::rows_at_once;
 
 pub use kind::GgmlType;
 pub use matrix::BlockMatrix;
@@ -43,12 +44,19 @@ impl BlockWeight {
         self.shape.iter().skip(1).product()
     }
 
-    /// Some of its output channels.
-    pub(crate) fn rows(&self, outputs: std::ops::Range<usize>) -> Self {
+    /// Shows the numbers that the blocks stand for, in f32 and row-major, some at a time.
+    ///
+    /// # Errors
+    /// When bytes and shape do not fit each other.
+    pub fn in_parts(&self, see: &mut dyn FnMut(&[f32])) -> Result<()> {
+        self.check().map_err(ModelError::Unsupported)?;
+        let (kind, inputs) = (self.kind.candle(), self.inputs());
         let row = self.bytes.len() / self.outputs().max(1);
-        let bytes = self.bytes.get(outputs.start * row..outputs.end * row).unwrap_or_default();
-        let shape = std::iter::once(outputs.len()).chain(self.shape.iter().skip(1).copied()).collect();
-        Self { shape, kind: self.kind, bytes: bytes.into() }
+        for rows in rows_at_once(self.outputs(), inputs) {
+            let bytes = self.bytes.get(rows.start * row..rows.end * row).unwrap_or_default();
+            see(kind.from_data(Cow::Borrowed(bytes)).dequantize(rows.len() * inputs)?.as_slice::<f32>()?);
+        }
+        Ok(())
     }
 
     /// The float tensor that the blocks stand for, in f32.

@@ -114,7 +114,10 @@ struct Interleaved {
 impl Decoder for Blocks {
     fn decode(&self, stored: &[u8]) -> Result<Vec<u8>, String> {
         let numbers = self.kind.decode(stored)?;
-        Ok(self.order.map(|order| order.apart(&numbers)).unwrap_or(numbers))
+        Ok(match self.order {
+            Some(order) => order.apart(&numbers),
+            None => numbers.into_owned(),
+        })
     }
 
     fn stored_type(&self) -> Option<String> {
@@ -128,8 +131,7 @@ impl Interleaved {
         let (width, in_head) = (numbers.len() / rows, rows / heads);
         let pairs =
             |head| (0..2).flat_map(move |part| (0..in_head / 2).map(move |pair| head * in_head + 2 * pair + part));
-        let order = (0..heads).flat_map(pairs);
-        order.flat_map(|row| numbers.get(row * width..(row + 1) * width).unwrap_or_default()).copied().collect()
+        picked(numbers, width, (0..heads).flat_map(pairs))
     }
 
     /// The way back: rows that turn together become neighbours. Rows may be of any bytes.
@@ -139,7 +141,13 @@ impl Interleaved {
         let neighbours = |head| {
             (0..in_head / 2).flat_map(move |pair| (0..2).map(move |part| head * in_head + part * (in_head / 2) + pair))
         };
-        let order = (0..heads).flat_map(neighbours);
-        order.flat_map(|row| rows.get(row * width..(row + 1) * width).unwrap_or_default()).copied().collect()
+        picked(rows, width, (0..heads).flat_map(neighbours))
     }
+}
+
+/// Rows of `width` bytes, in that order.
+fn picked(rows: &[u8], width: usize, order: impl Iterator<Item = usize>) -> Vec<u8> {
+    let mut picked = Vec::with_capacity(rows.len());
+    order.for_each(|row| picked.extend_from_slice(rows.get(row * width..(row + 1) * width).unwrap_or_default()));
+    picked
 }

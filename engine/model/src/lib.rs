@@ -48,6 +48,7 @@ pub mod int8;
 pub mod network;
 pub mod outline;
 pub mod outputs;
+mod parts;
 mod pickle;
 pub mod quantized;
 pub mod rows;

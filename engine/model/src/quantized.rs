@@ -14,6 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ModelError, Result};
+use crate::parts::rows_at_once;
 
 pub use activation::{ActivationScheme, FixedInput, InputForm, InputRange};
 pub use run::IntegerWeight;
@@ -133,7 +134,7 @@ impl QuantizedWeight {
     }
 
     /// The numbers that some output channels stand for, row after row.
-    pub fn dequantize_rows(&self, outputs: Range<usize>) -> Vec<f32> {
+    pub(crate) fn dequantize_rows(&self, outputs: Range<usize>) -> Vec<f32> {
         let mut numbers = Vec::with_capacity(outputs.len() * self.inputs());
         for output in outputs {
             for (group, values) in self.row(output).chunks(self.group()).enumerate() {
@@ -142,6 +143,13 @@ impl QuantizedWeight {
             }
         }
         numbers
+    }
+
+    /// Shows the numbers that the integers stand for, row-major, some at a time.
+    pub fn in_parts(&self, see: &mut dyn FnMut(&[f32])) {
+        for rows in rows_at_once(self.outputs(), self.inputs()) {
+            see(&self.dequantize_rows(rows));
+        }
     }
 
     /// The float tensor that the integers stand for: (q - zero_point) * scale.

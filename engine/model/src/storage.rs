@@ -18,6 +18,13 @@ pub(crate) use shards::{Open, open_shards};
 pub(crate) use text::{read_json, read_object, read_start};
 pub(crate) use write::{sync_directory, write_whole};
 
+/// Numbers as little-endian bytes.
+pub(crate) fn little_endian<T: Copy, const N: usize>(numbers: &[T], to_bytes: fn(T) -> [u8; N]) -> Vec<u8> {
+    let mut bytes = vec![0; numbers.len() * N];
+    bytes.as_chunks_mut().0.iter_mut().zip(numbers).for_each(|(chunk, &number)| *chunk = to_bytes(number));
+    bytes
+}
+
 /// Settings: family, sizes, quantization.
 pub(crate) const CONFIG: &str = "config.json";
 /// Inputs, outputs and masks.

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Tensor};
 use paring_model::inputs::Matrix;
-use paring_model::{Checkpoint, Inputs, Outline, Rows, Site, TokenRow, Weight, WeightOutline};
+use paring_model::{Checkpoint, Inputs, Outline, Rows, Site, TokenRow, WeightOutline};
 use paring_passes::{Effect, Receipt};
 
 use crate::report::EngineReceipt;
@@ -76,11 +76,12 @@ pub enum Broken {
     },
 }
 
-/// Checks a model after a stage against what the stage planned, and on a few probe rows.
+/// Checks a model after a stage against what the stage planned, and on a few probe rows. `not_finite`: its tensors that
+/// hold NaN or infinity.
 ///
 /// # Errors
 /// The first thing that does not hold.
-pub fn check(effect: &Effect, model: &Checkpoint, probe: Option<&Rows>) -> Result<(), Broken> {
+pub fn check(effect: &Effect, model: &Checkpoint, not_finite: &[String], probe: Option<&Rows>) -> Result<(), Broken> {
     let outline = model.outline();
     if effect.exact {
         same_tensors(&effect.outline, &outline)?;
@@ -88,8 +89,8 @@ pub fn check(effect: &Effect, model: &Checkpoint, probe: Option<&Rows>) -> Resul
     } else if effect.outline.built && !outline.built {
         return Err(Broken::DoesNotRun { reason: "all of its tensors are gone".to_owned() });
     }
-    for name in model.names() {
-        finite(model, &name)?;
+    if let Some(name) = not_finite.first() {
+        return Err(Broken::NotFinite { name: name.clone() });
     }
     if outline.config.is_some() && outline.built { runs(model, probe) } else { Ok(()) }
 }
@@ -180,25 +181,6 @@ fn shown(weight: &WeightOutline) -> String {
         WeightOutline::Quantized { scheme, .. } => format!("{shape} int{}", scheme.bits),
         WeightOutline::Blocks { kind, .. } => format!("{shape} {kind}"),
     }
-}
-
-fn finite(model: &Checkpoint, name: &str) -> Result<(), Broken> {
-    let unreadable = |error: paring_model::ModelError| Broken::DoesNotRun { reason: error.to_string() };
-    let mut finite = true;
-    match model.weight_outline(name) {
-        Some(WeightOutline::Dense { dtype, .. }) if !is_float(&dtype) => {}
-        Some(WeightOutline::Quantized { .. }) => {
-            if let Weight::Quantized(weight) = model.weight(name).map_err(unreadable)? {
-                finite = weight.scales.iter().all(|scale| scale.is_finite());
-            }
-        }
-        _ => model.in_parts(name, &mut |part| finite &= part.iter().all(|it| it.is_finite())).map_err(unreadable)?,
-    }
-    if finite { Ok(()) } else { Err(Broken::NotFinite { name: name.to_owned() }) }
-}
-
-fn is_float(dtype: &str) -> bool {
-    dtype.starts_with('F') || dtype.starts_with("BF")
 }
 
 fn all_finite(tensor: &Tensor) -> candle_core::Result<bool> {

@@ -159,8 +159,9 @@ impl Runner<'_> {
             return Err(StageError::NoChange);
         }
         let probe = self.probe(&outcome.model)?;
-        invariants::check(&effect, &outcome.model, probe.as_ref())?;
-        let mut engine = receipt::compare(model, &outcome.model)?;
+        let (tensors, not_finite) = receipt::look(&outcome.model)?;
+        invariants::check(&effect, &outcome.model, &not_finite, probe.as_ref())?;
+        let mut engine = receipt::compare(model, &outcome.model, tensors)?;
         engine.degenerate = degenerate::look(&outcome.model, probe.as_ref())?;
         invariants::check_targets(&effect, &selection.sites, &model.outline(), &engine)?;
         invariants::check_receipt(&outcome.receipt, &outcome.model.outline().sites()?, &engine)?;

@@ -9,8 +9,11 @@ use crate::context::Cx;
 use crate::error::PassError;
 use crate::walk::Figures;
 
-/// Numbers of the weights that make up a unit of the journal. A model of one unit keeps nothing.
+/// Numbers of the weights that make up a unit of the journal.
 const UNIT: usize = 1 << 25;
+
+/// A model of fewer numbers is one unit, which is done in seconds and kept by nobody.
+const SMALL: usize = 1 << 28;
 
 /// What becomes of a site's weight, and what the receipt tells of it.
 pub(crate) type Round<'a> = &'a dyn Fn(&Checkpoint, &Site) -> Result<(Weight, Figures), PassError>;
@@ -25,7 +28,10 @@ pub(crate) fn each(
     sites: &[Site],
     round: Round<'_>,
 ) -> Result<(Checkpoint, IndexMap<String, Figures>), PassError> {
-    in_units(cx, model, sites, round, UNIT)
+    let outline = model.outline();
+    let weights = sites.iter().filter_map(|site| outline.weights.get(&site.weight()));
+    let numbers: usize = weights.map(|weight| weight.shape().iter().product::<usize>()).sum();
+    in_units(cx, model, sites, round, if numbers < SMALL { SMALL } else { UNIT })
 }
 
 fn in_units(

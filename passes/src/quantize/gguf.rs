@@ -24,7 +24,7 @@ use crate::error::{PassError, Problem};
 use crate::pass::{Definition, Leaves, NamedFile, Needs, PassInfo};
 use crate::receipt::{Outcome, Receipt};
 use crate::walk::{Figures, walk};
-use crate::weights::{self, Difference, FloatWeight};
+use crate::weights::{self, Differences, FloatWeight};
 use crate::wording::counted;
 
 pub use importance::{Importance, ImportanceFile};
@@ -65,8 +65,8 @@ pub use importance::{Importance, ImportanceFile};
 /// earlier ones; lookup tables and blocks of 256 are still rounded to nearest. `calibration_rows` are drawn at random.
 ///
 /// # Cost and limits
-/// Reads each weight once and holds one layer at a time; of a large model what is done is kept every 33 million weights,
-/// so that a run that was cut off goes on after it. With `importance`, one pass of the calibration rows through the
+/// Reads each weight once and holds one layer at a time; of a model of 268 million weights or more what is done is kept
+/// every 33 million, so that a run that was cut off goes on after it. With `importance`, one pass of the calibration rows through the
 /// model, and a search that takes some ten times as long as plain rounding. With `method: gptq`, the cost of
 /// `quantize/gptq`.
 ///
@@ -318,8 +318,9 @@ fn round(
 ) -> Result<(Weight, Figures), PassError> {
     let weight = FloatWeight::read(model, site)?;
     let rounded = BlockWeight::round(&weight.numbers, &weight.shape, kind, importance)?;
-    let restored = rounded.dequantize()?.flatten_all()?.to_vec1::<f32>()?;
-    let figures = rounding::told(Difference::between(&weight.numbers, &restored), rounding::bits_of_blocks(&rounded));
+    let mut differences = Differences::of(&weight.numbers);
+    rounded.in_parts(&mut |part| differences.add(part))?;
+    let figures = rounding::told(differences.sum(), rounding::bits_of_blocks(&rounded));
     Ok((Weight::Blocks(rounded), figures))
 }
 

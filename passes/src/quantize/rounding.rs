@@ -8,7 +8,7 @@ use paring_model::{
 use super::scales::{self, WeightObserver};
 use crate::effect::{Effect, PlanCx};
 use crate::error::{PassError, Problem};
-use crate::weights::{self, Difference, FloatWeight};
+use crate::weights::{self, Difference, Differences, FloatWeight};
 
 /// Bytes that rounding holds for each weight of the largest site: floats before and after, and integers.
 const BYTES_PER_WEIGHT: usize = 4 + 4 + 1;
@@ -89,18 +89,10 @@ pub(crate) fn figures(
     rounded: &QuantizedWeight,
     activation: Option<InputForm>,
 ) -> IndexMap<String, f64> {
-    let inputs = weight.inputs().max(1);
-    let rows = (AT_ONCE / inputs).max(1);
-    let part = |(index, before): (usize, _)| {
-        let first = index * rows;
-        (before, rounded.dequantize_rows(first..rounded.outputs().min(first + rows)))
-    };
-    let difference = Difference::in_parts(weight.numbers.chunks(rows * inputs).enumerate().map(part));
-    told(difference, bits_per_weight(rounded, activation))
+    let mut differences = Differences::of(&weight.numbers);
+    rounded.in_parts(&mut |part| differences.add(part));
+    told(differences.sum(), bits_per_weight(rounded, activation))
 }
-
-/// Numbers that are made of integers at a time.
-const AT_ONCE: usize = 1 << 20;
 
 /// What a receipt says of a weight that was rounded, and of the bits that it takes then.
 pub(crate) fn told(difference: Difference, bits_per_weight: f64) -> IndexMap<String, f64> {

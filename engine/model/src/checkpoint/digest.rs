@@ -33,13 +33,17 @@ pub(super) fn changed(one: &Checkpoint, other: &Checkpoint) -> Result<Vec<String
     let mut changed = Vec::new();
     for (name, weight) in &one.weights {
         match other.weights.get(name) {
-            Some(other) if weight.is_same(other) || content(name, weight)? == content(name, other)? => {}
+            Some(other) if is_same(name, weight, other)? => {}
             _ => changed.push(name.clone()),
         }
     }
     changed.extend(other.weights.keys().filter(|name| !one.weights.contains_key(*name)).cloned());
     changed.sort();
     Ok(changed)
+}
+
+fn is_same(name: &str, one: &Entry, other: &Entry) -> Result<bool> {
+    Ok(one.is_same(other) || one.outline() == other.outline() && content(name, one)? == content(name, other)?)
 }
 
 /// A digest of one weight as it would be stored.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
@@ -12,9 +11,10 @@ use super::Weight;
 use crate::error::{ModelError, Result};
 use crate::ggml::{BlockWeight, GgmlType};
 use crate::outline::WeightOutline;
+use crate::parts::AT_ONCE;
 use crate::quantized::packing::{pack, transposed, unpack, words};
 use crate::quantized::{ActivationScheme, FixedInput, InputForm, InputRange, QuantizedWeight, WeightScheme};
-use crate::storage::{FileTensor, Part, Stored, parts};
+use crate::storage::{FileTensor, Part, Stored, little_endian, parts};
 
 /// One weight.
 #[derive(Debug, Clone)]
@@ -210,16 +210,8 @@ impl Entry {
                     see(&numbers(&flat.narrow(0, start, AT_ONCE.min(flat.elem_count() - start))?)?);
                 }
             }
-            Weight::Quantized(weight) => {
-                for rows in rows_at_once(weight.outputs(), weight.inputs()) {
-                    see(&weight.dequantize_rows(rows));
-                }
-            }
-            Weight::Blocks(weight) => {
-                for rows in rows_at_once(weight.outputs(), weight.inputs()) {
-                    see(&numbers(&weight.rows(rows).dequantize()?)?);
-                }
-            }
+            Weight::Quantized(weight) => weight.in_parts(see),
+            Weight::Blocks(weight) => weight.in_parts(see)?,
         }
         Ok(())
     }
@@ -290,15 +282,6 @@ impl Entry {
     }
 }
 
-/// Numbers that are shown at a time.
-const AT_ONCE: usize = 1 << 22;
-
-/// Some rows at a time.
-fn rows_at_once(outputs: usize, inputs: usize) -> impl Iterator<Item = Range<usize>> {
-    let step = (AT_ONCE / inputs.max(1)).max(1);
-    (0..outputs).step_by(step).map(move |first| first..outputs.min(first + step))
-}
-
 /// The numbers of a tensor, in f32.
 fn numbers(tensor: &Tensor) -> Result<Vec<f32>> {
     Ok(tensor.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
@@ -344,10 +327,6 @@ fn fixed(weight: &QuantizedWeight) -> Option<FixedInput> {
         Some(ActivationScheme::Fixed(fixed)) => Some(fixed),
         Some(ActivationScheme::ByRow { .. }) | None => None,
     }
-}
-
-fn little_endian<T: Copy, const N: usize>(numbers: &[T], bytes: fn(T) -> [u8; N]) -> Vec<u8> {
-    numbers.iter().flat_map(|&number| bytes(number)).collect()
 }
 
 /// 32-bit integers of their bytes.

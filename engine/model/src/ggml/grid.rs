@@ -88,10 +88,10 @@ impl Grid {
                 *code = (((number - self.start) * self.inverse + 0.5) as i32).clamp(0, i32::from(form.highest)) as u8;
             }
         } else {
-            // The reference multiplies and adds with one rounding, which doubles do nearly always.
-            let (inverse, half) = (f64::from(self.inverse), f64::from(form.zero) + 0.5);
+            // The reference multiplies and adds with one rounding.
+            let half = f32::from(form.zero) + 0.5;
             for (code, &number) in codes.iter_mut().zip(block) {
-                let place = (f64::from(number) * inverse + half) as f32;
+                let place = number.mul_add(self.inverse, half);
                 *code = (place as i32).clamp(0, i32::from(form.highest)) as u8;
             }
         }
@@ -157,7 +157,13 @@ pub(super) fn extent(block: &[f32; WIDTH]) -> (f32, f32) {
             *most = if number > *most { number } else { *most };
         }
     }
-    (least.into_iter().fold(f32::INFINITY, f32::min), most.into_iter().fold(f32::NEG_INFINITY, f32::max))
+    for width in [4, 2, 1] {
+        let ((least, others), (most, greater)) = (least.split_at_mut(width), most.split_at_mut(width));
+        least.iter_mut().zip(others).for_each(|(it, other)| *it = if *other < *it { *other } else { *it });
+        most.iter_mut().zip(greater).for_each(|(it, other)| *it = if *other > *it { *other } else { *it });
+    }
+    let ([least, ..], [most, ..]) = (least, most);
+    (least, most)
 }
 
 /// The number farthest from zero, with its sign: the first of them.

@@ -1,11 +1,14 @@
 //! The types of numbers in GGUF files: how many lie in a block, and how a block becomes numbers.
 
+use std::borrow::Cow;
+
 use candle_core::Device;
 use candle_core::quantized::GgmlDType;
 use candle_core::quantized::ggml_file::qtensor_from_ggml;
 use safetensors::Dtype;
 
 use super::{blocks, codebooks};
+use crate::storage::little_endian;
 
 /// A type of numbers.
 #[derive(Debug, Clone, Copy)]
@@ -116,11 +119,11 @@ impl Type {
     }
 
     /// The numbers of blocks, as little-endian bytes.
-    pub(super) fn decode(self, stored: &[u8]) -> Result<Vec<u8>, String> {
+    pub(super) fn decode(self, stored: &[u8]) -> Result<Cow<'_, [u8]>, String> {
         let blocks = stored.chunks_exact(self.0.bytes as usize);
         let count = blocks.len() * self.0.numbers as usize;
         let numbers = match self.0.form {
-            Form::Plain(_) => return Ok(stored.to_vec()),
+            Form::Plain(_) => return Ok(Cow::Borrowed(stored)),
             Form::Candle(dtype) => dequantize(dtype, stored, count).map_err(|error| error.to_string())?,
             Form::Block(decode) => {
                 let mut numbers = Vec::with_capacity(count);
@@ -128,7 +131,7 @@ impl Type {
                 numbers
             }
         };
-        Ok(numbers.into_iter().flat_map(f32::to_le_bytes).collect())
+        Ok(Cow::Owned(little_endian(&numbers, f32::to_le_bytes)))
     }
 }
 
