@@ -63,6 +63,16 @@ fn a_block_by_hand() {
     assert_eq!((restored[0], restored[1], restored[16], restored[31]), (-4.0, 3.5, 0.5, 0.0));
 }
 
+/// Multiplied and then added, each rounded to 32 bits, -4.5 steps from 8.5 are 4; with one rounding for both they would
+/// be 3. llama.cpp as it is built for any x86-64 processor rounds twice.
+#[test]
+fn products_and_sums_are_rounded_one_by_one() {
+    let mut block = [0.0; 32];
+    (block[0], block[1]) = (-0.093_75, -0.052_734_375);
+    let rounded = BlockWeight::round(&block, &[1, 32], GgmlType::Q4_0, None).unwrap();
+    assert_eq!((rounded.bytes[2] & 15, rounded.bytes[3] & 15), (0, 4));
+}
+
 const ALL: [GgmlType; 10] = [
     GgmlType::Q4_0,
     GgmlType::Q4_1,

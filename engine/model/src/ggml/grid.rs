@@ -88,10 +88,10 @@ impl Grid {
                 *code = (((number - self.start) * self.inverse + 0.5) as i32).clamp(0, i32::from(form.highest)) as u8;
             }
         } else {
-            // The reference multiplies and adds with one rounding.
             let half = f32::from(form.zero) + 0.5;
+            // Two roundings, as in llama.cpp where it is built for any processor of a kind.
             for (code, &number) in codes.iter_mut().zip(block) {
-                let place = number.mul_add(self.inverse, half);
+                let place = number * self.inverse + half;
                 *code = (place as i32).clamp(0, i32::from(form.highest)) as u8;
             }
         }
