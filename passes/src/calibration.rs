@@ -35,6 +35,19 @@ fn available(parts: &Parts) -> usize {
     parts.rows(stand_in(parts, Part::Calibrate)).len()
 }
 
+/// The error for a site whose input says nothing.
+pub(crate) fn never_active(site: &str) -> PassError {
+    PassError::Failed(format!(
+        "the input of `{site}` is zero in all calibration rows, so nothing is known of its weights; leave it out with \
+        `ignore`, or calibrate with other rows"
+    ))
+}
+
+/// The error for a site whose input is NaN or infinite.
+pub(crate) fn not_finite(site: &str) -> PassError {
+    PassError::Failed(format!("the input of `{site}` is not finite in the calibration rows"))
+}
+
 /// A model and the rows that it is watched on.
 pub(crate) struct Calibration {
     model: Checkpoint,

@@ -1,15 +1,18 @@
 //! Passes of the kind `prune`: each is its module and, below, its line in the table.
 
+mod amount;
 mod importance;
 mod mask;
 mod pattern;
+mod told;
 
 pub mod magnitude;
 pub mod neurons;
+pub mod wanda;
 
 use crate::builtin::pass;
 use crate::pass::Pass;
 
 pub(crate) fn passes() -> Vec<Box<dyn Pass>> {
-    vec![pass::<magnitude::Magnitude>(), pass::<neurons::Neurons>()]
+    vec![pass::<magnitude::Magnitude>(), pass::<neurons::Neurons>(), pass::<wanda::Wanda>()]
 }

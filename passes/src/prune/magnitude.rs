@@ -1,20 +1,20 @@
 //! `prune/magnitude`: the smallest weights set to zero.
 
-use indexmap::IndexMap;
 use paring_model::{Checkpoint, Site, Weight, WeightOutline};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::amount;
 use super::mask::{count_zeros, zero_pattern, zero_smallest, zeros_of};
 use super::pattern::Pattern;
+use super::told::{figures, refuse_everything, summarize};
 use crate::context::Cx;
 use crate::effect::{Effect, PlanCx};
 use crate::error::{PassError, Problem};
 use crate::fraction::Fraction;
 use crate::pass::{Definition, Leaves, Needs, PassInfo};
 use crate::receipt::{Outcome, Receipt};
-use crate::weights::{self, Difference, FloatWeight};
-use crate::wording::counted;
+use crate::weights::{self, FloatWeight};
 
 /// Sets the weights of least magnitude to zero and keeps them there.
 ///
@@ -109,18 +109,7 @@ impl Definition for Magnitude {
     };
 
     fn check(parameters: &MagnitudeParameters) -> Vec<Problem> {
-        let mut problems: Vec<Problem> =
-            parameters.sparsity.and_then(|it| it.problem("/sparsity")).into_iter().collect();
-        match (parameters.sparsity, parameters.pattern) {
-            (None, None) => problems.push(
-                Problem::new("", "has neither `sparsity` nor `pattern`")
-                    .help("such as `sparsity: 0.5` or `pattern: \"2:4\"`"),
-            ),
-            (Some(_), Some(_)) => problems.push(
-                Problem::new("/pattern", "cannot be given together with `sparsity`").help("remove one of the two"),
-            ),
-            _ => (),
-        }
+        let mut problems = amount::problems(parameters.sparsity, parameters.pattern);
         if parameters.pattern.is_some() && parameters.scope.is_some() {
             problems
                 .push(Problem::new("/scope", "goes with `sparsity`, but `pattern` is given").help("remove `scope`"));
@@ -164,14 +153,9 @@ impl Definition for Magnitude {
 
 /// Why a target does not fit the pattern, or would lose every weight.
 fn misfit(parameters: &MagnitudeParameters, cx: &PlanCx<'_>, site: &Site) -> Option<Problem> {
-    let shape = weights::shape(cx, site);
-    let (inputs, count) = (weights::inputs(shape), shape.iter().product());
+    let count = weights::shape(cx, site).iter().product();
     match parameters.rule()? {
-        Rule::Pattern(pattern) if !inputs.is_multiple_of(pattern.of) => {
-            let (of, name) = (pattern.of, &site.name);
-            let message = format!("is `{pattern}`, but {of} does not divide the {inputs} inputs of `{name}`");
-            Some(Problem::new("/pattern", message).help(format!("leave it out with `ignore: [{name}]`")))
-        }
+        Rule::Pattern(pattern) => amount::uneven(cx, site, pattern),
         Rule::PerSite(sparsity) if zeros_of(count, sparsity) == count => {
             let message = format!("is `{sparsity}`, which leaves none of the {count} weights of `{}`", site.name);
             Some(Problem::new("/sparsity", message))
@@ -206,33 +190,6 @@ fn refuse_nothing(before: &[FloatWeight], after: &[Vec<f32>]) -> Result<(), Pass
     let zeros: usize = after.iter().map(|numbers| count_zeros(numbers)).sum();
     let count: usize = after.iter().map(Vec::len).sum();
     Err(PassError::Failed(format!("no weight changes: {zeros} of the {count} targeted weights are zero already")))
-}
-
-fn refuse_everything(site: &Site, numbers: &[f32]) -> Result<(), PassError> {
-    if count_zeros(numbers) < numbers.len() {
-        return Ok(());
-    }
-    let (count, name) = (numbers.len(), &site.name);
-    Err(PassError::Failed(format!("all {count} weights of `{name}` would be zero, and nothing would pass through it")))
-}
-
-fn figures(before: &FloatWeight, after: &[f32]) -> IndexMap<String, f64> {
-    let zeros = count_zeros(after) as f64;
-    let figures = [
-        ("weights", after.len() as f64),
-        ("zeros", zeros),
-        ("sparsity", zeros / after.len().max(1) as f64),
-        ("relative_error", Difference::between(&before.numbers, after).relative),
-    ];
-    figures.into_iter().map(|(name, figure)| (name.to_owned(), figure)).collect()
-}
-
-fn summarize(receipt: &mut Receipt) {
-    let sum = |name: &str| receipt.sites.values().filter_map(|figures| figures.get(name)).sum::<f64>();
-    let (zeros, weights) = (sum("zeros"), sum("weights"));
-    receipt.summary = format!("{zeros} of {weights} weights are zero in {}", counted(receipt.sites.len(), "site"));
-    receipt.figures.insert("zeros".to_owned(), zeros);
-    receipt.figures.insert("sparsity".to_owned(), zeros / weights.max(1.0));
 }
 
 #[cfg(test)]

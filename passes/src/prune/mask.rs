@@ -28,19 +28,23 @@ pub(crate) fn zero_smallest(slices: &mut [Vec<f32>], zeros: usize) {
 /// Sets all but the `keep` largest of each `of` consecutive weights to zero (ties: the earlier weight goes first).
 pub(crate) fn zero_pattern(weights: &mut [f32], keep: usize, of: usize) {
     for group in weights.chunks_mut(of.max(1)) {
-        let mut order: Vec<usize> = (0..group.len()).collect();
-        order.sort_by(|&one, &other| magnitude(group, one).total_cmp(&magnitude(group, other)));
-        let go = group.len().saturating_sub(keep);
-        for &place in order.iter().take(go) {
-            if let Some(weight) = group.get_mut(place) {
-                *weight = 0.0;
-            }
-        }
+        let magnitudes: Vec<f32> = group.iter().map(|weight| weight.abs()).collect();
+        zero_least(group, &magnitudes, group.len().saturating_sub(keep));
     }
 }
 
-fn magnitude(group: &[f32], place: usize) -> f32 {
-    group.get(place).map_or(0.0, |weight| weight.abs())
+/// Sets the `zeros` weights of least score to zero (ties: the earlier weight goes first).
+pub(crate) fn zero_least(weights: &mut [f32], scores: &[f32], zeros: usize) {
+    let mut order: Vec<(f32, usize)> = scores.iter().copied().zip(0..weights.len()).collect();
+    let Some(last) = zeros.checked_sub(1).filter(|last| *last < order.len()) else { return };
+    order.select_nth_unstable_by(last, |(one, place), (other, other_place)| {
+        one.total_cmp(other).then(place.cmp(other_place))
+    });
+    for (_, place) in order.into_iter().take(zeros) {
+        if let Some(weight) = weights.get_mut(place) {
+            *weight = 0.0;
+        }
+    }
 }
 
 /// How many of `weights` weights a sparsity stands for: the nearest whole number, halves up.

@@ -20,7 +20,7 @@ use crate::effect::{Effect, PlanCx};
 use crate::error::{PassError, Problem};
 use crate::pass::{Definition, Leaves, Needs, PassInfo};
 use crate::receipt::Outcome;
-use crate::walk::{Figures, Finished, Group, Visitor, walk};
+use crate::walk::{Figures, Finished, Group, Visitor, columns, multiplying, walk};
 use crate::weights::FloatWeight;
 use crate::wording::counted;
 
@@ -120,7 +120,7 @@ impl Definition for Awq {
     fn plan(parameters: &AwqParameters, cx: &PlanCx<'_>) -> Result<Effect, Vec<Problem>> {
         let scheme = parameters.scheme();
         let mut effect = calibrated::plan(cx, scheme)?;
-        let sites = calibrated::multiplying(cx.sites);
+        let sites = multiplying(cx.sites);
         let folded = sites.iter().filter(|site| calibrated::fold(site, &sites).is_some()).count();
         if folded == 0 {
             let problem = Problem::new("", "nothing before any of the targets can take up scales of their inputs");
@@ -175,7 +175,7 @@ struct Scaling<'a> {
 
 impl Visitor for Scaling<'_> {
     fn see(&mut self, group: &Group, input: &Tensor) -> Result<(), PassError> {
-        let columns = calibrated::columns(group, input)?.to_dtype(DType::F32)?;
+        let columns = columns(group, input)?.to_dtype(DType::F32)?;
         self.inputs.hessian.add(&columns)?;
         let sum = columns.abs()?.sum(0)?;
         self.inputs.magnitudes = Some(match &self.inputs.magnitudes {

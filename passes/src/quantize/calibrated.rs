@@ -1,12 +1,10 @@
-//! What passes that round weights by calibration inputs share: their plan, their inputs as columns, and the error of
-//! outputs.
+//! What passes that round weights by calibration inputs share: their plan, and the error of outputs.
 
 use candle_core::{Device, Tensor};
 use faer::Mat;
 use indexmap::IndexMap;
 use paring_data::Part;
-use paring_model::quantized::patches;
-use paring_model::{Fold, Granularity, Site, SiteKind, WeightScheme};
+use paring_model::{Fold, Granularity, Site, WeightScheme};
 
 use super::groups;
 use super::rounding::{self, describe};
@@ -14,18 +12,9 @@ use crate::calibration;
 use crate::effect::{Effect, PlanCx};
 use crate::error::{PassError, Problem};
 use crate::receipt::Receipt;
-use crate::walk::{Figures, Group};
+use crate::walk::{Figures, multiplying, untouched};
 use crate::weights;
 use crate::wording::counted;
-
-/// The sites that multiply: all but lookup tables.
-pub(crate) fn multiplying(sites: &[Site]) -> Vec<Site> {
-    sites.iter().filter(|site| !is_table(site)).cloned().collect()
-}
-
-fn is_table(site: &Site) -> bool {
-    matches!(site.kind, SiteKind::Embedding { .. })
-}
 
 /// The model after the targets that multiply are rounded; lookup tables among the targets are left, and told.
 ///
@@ -40,7 +29,7 @@ pub(crate) fn plan(cx: &PlanCx<'_>, scheme: WeightScheme) -> Result<Effect, Vec<
     if let Granularity::Group(size) = scheme.granularity {
         groups::check(cx, &sites, size).map_err(|problem| vec![problem])?;
     }
-    effect.skips = skips(cx);
+    effect.skips = untouched(cx, "`quantize/rtn` rounds it");
     effect.memory += memory(cx, &sites);
     Ok(effect)
 }
@@ -73,18 +62,6 @@ pub(crate) fn error_ratio(sites: &IndexMap<String, Figures>) -> f64 {
     if nearest > 0.0 { found / nearest } else { 0.0 }
 }
 
-/// Sites that are left as they are, with the reason.
-pub(crate) fn skips(cx: &PlanCx<'_>) -> Vec<(String, String)> {
-    let reason = |site: &Site| match site.kind {
-        SiteKind::Embedding { tied: true } => {
-            "a lookup table, whose rows are the output layer's weights too: `quantize/rtn` rounds it".to_owned()
-        }
-        _ => "a lookup table, which multiplies nothing: `quantize/rtn` rounds it".to_owned(),
-    };
-    let tables = cx.sites.iter().filter(|site| is_table(site)).map(|site| (site.name.clone(), reason(site)));
-    weights::untargeted(cx).into_iter().chain(tables).collect()
-}
-
 /// What takes up the scales of a site's input, where the stage may change all that this changes: the sites that share
 /// the input, and the site that writes it.
 pub(crate) fn fold<'a>(site: &'a Site, targets: &[Site]) -> Option<&'a Fold> {
@@ -101,20 +78,6 @@ pub(crate) fn fold<'a>(site: &'a Site, targets: &[Site]) -> Option<&'a Fold> {
 pub(crate) fn memory(cx: &PlanCx<'_>, sites: &[Site]) -> u64 {
     let inputs = sites.iter().map(|site| weights::inputs(weights::shape(cx, site))).max().unwrap_or(0);
     (inputs * inputs * (3 * 8 + 2 * 4)) as u64
-}
-
-/// A group's input as rows of what its weights multiply: a convolution's kernel sees patches.
-///
-/// # Errors
-/// When shapes do not fit.
-pub(crate) fn columns(group: &Group, input: &Tensor) -> Result<Tensor, PassError> {
-    match group.sites.first() {
-        Some(Site { name, kind: SiteKind::Conv { kernel, stride, padding }, in_features, out_features, .. }) => {
-            let weight = [*out_features, *in_features, *kernel, *kernel];
-            Ok(patches(name, input, &weight, *stride, *padding)?)
-        }
-        _ => Ok(input.clone()),
-    }
 }
 
 /// The mean squared error of a layer's outputs over its calibration inputs.

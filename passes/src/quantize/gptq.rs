@@ -19,7 +19,7 @@ use crate::effect::{Effect, PlanCx};
 use crate::error::{PassError, Problem};
 use crate::pass::{Definition, Leaves, Needs, PassInfo};
 use crate::receipt::Outcome;
-use crate::walk::{Figures, Group, Visitor, walk};
+use crate::walk::{Figures, Group, Visitor, columns, walk};
 use crate::weights::{Difference, FloatWeight};
 use form::Target;
 use solve::Layer;
@@ -193,7 +193,7 @@ impl<'a> Rounding<'a> {
 
 impl Visitor for Rounding<'_> {
     fn see(&mut self, group: &Group, input: &candle_core::Tensor) -> Result<(), PassError> {
-        self.hessian.add(&calibrated::columns(group, input)?)
+        self.hessian.add(&columns(group, input)?)
     }
 
     fn settle(&mut self, group: &Group, model: &Checkpoint) -> Result<Vec<(Weight, Figures)>, PassError> {

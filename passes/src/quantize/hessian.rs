@@ -8,6 +8,7 @@ use candle_core::{DType, Tensor};
 use faer::linalg::triangular_inverse::invert_lower_triangular;
 use faer::{Mat, Par, Side};
 
+use crate::calibration::{never_active, not_finite};
 use crate::error::PassError;
 
 /// Columns that are multiplied at once; what lies left of them is known by symmetry.
@@ -59,9 +60,7 @@ impl Hessian {
                 for (offset, number) in numbers.into_iter().enumerate().skip(row) {
                     let number = f64::from(number) * scale;
                     if !number.is_finite() {
-                        return Err(PassError::Failed(format!(
-                            "the input of `{site}` is not finite in the calibration rows"
-                        )));
+                        return Err(not_finite(site));
                     }
                     mean[(start + row, start + offset)] = number;
                     mean[(start + offset, start + row)] = number;
@@ -73,14 +72,6 @@ impl Hessian {
         }
         Ok(mean)
     }
-}
-
-/// The error for a site whose input says nothing.
-pub(crate) fn never_active(site: &str) -> PassError {
-    PassError::Failed(format!(
-        "the input of `{site}` is zero in all calibration rows, so nothing is known of its weights; leave it out with \
-        `ignore`, or calibrate with other rows"
-    ))
 }
 
 /// How error is spread over the weights that are not rounded yet.

@@ -23,7 +23,7 @@ use crate::effect::{Effect, PlanCx};
 use crate::error::{PassError, Problem};
 use crate::pass::{Definition, Leaves, Needs, PassInfo};
 use crate::receipt::{Outcome, Receipt};
-use crate::walk::{Figures, Group, Visitor, look, walk};
+use crate::walk::{Figures, Group, Visitor, columns, look, multiplying, walk};
 use crate::weights::FloatWeight;
 use crate::wording::counted;
 use allocate::{Candidate, allocate};
@@ -209,7 +209,7 @@ impl Definition for Mixed {
     fn plan(parameters: &MixedParameters, cx: &PlanCx<'_>) -> Result<Effect, Vec<Problem>> {
         let fewest = parameters.choices().first().copied().unwrap_or(2);
         let mut effect = calibrated::plan(cx, parameters.scheme(fewest))?;
-        let sites = calibrated::multiplying(cx.sites);
+        let sites = multiplying(cx.sites);
         let shapes: Vec<Vec<usize>> = sites.iter().map(|site| crate::weights::shape(cx, site).to_vec()).collect();
         let budget = parameters.budget(&shapes, effect.outline.file_size()).map_err(|problem| vec![problem])?;
         if parameters.sensitivity == Sensitivity::Divergence {
@@ -267,7 +267,7 @@ struct Measuring<'a> {
 
 impl Visitor for Measuring<'_> {
     fn see(&mut self, group: &Group, input: &candle_core::Tensor) -> Result<(), PassError> {
-        self.hessian.add(&calibrated::columns(group, input)?)
+        self.hessian.add(&columns(group, input)?)
     }
 
     fn settle(&mut self, group: &Group, model: &Checkpoint) -> Result<Vec<(Weight, Figures)>, PassError> {
@@ -304,7 +304,7 @@ fn weigh(
     let bytes = |index: usize| found.values().filter_map(|one| one.get(index)).map(|one| one.bytes).sum::<u64>();
     let reference = (0..choices.len()).rev().find(|&index| bytes(index) <= budget).unwrap_or(0);
     let scheme = parameters.scheme(choices.get(reference).copied().unwrap_or(8));
-    let sites = calibrated::multiplying(cx.sites);
+    let sites = multiplying(cx.sites);
     let lost = divergences(cx, model, calibration, &sites, (scheme, parameters.observer))?;
     for (site, candidates) in found {
         let own = candidates.get(reference).map_or(0.0, |one| one.error);
@@ -318,7 +318,7 @@ fn weigh(
 fn budget(parameters: &MixedParameters, cx: &Cx<'_>, model: &Checkpoint) -> Result<u64, PassError> {
     let mut outline = model.outline();
     let mut shapes = Vec::new();
-    for site in calibrated::multiplying(cx.sites) {
+    for site in multiplying(cx.sites) {
         let shape = outline.weights.get(&site.weight()).map(|weight| weight.shape().to_vec()).unwrap_or_default();
         let scheme = parameters.scheme(parameters.choices().first().copied().unwrap_or(2));
         let rounded = WeightOutline::Quantized { shape: shape.clone(), scheme, activation: None };
@@ -345,7 +345,7 @@ fn nearest(
     model: Checkpoint,
     bits: &BTreeMap<String, u8>,
 ) -> Result<(Checkpoint, indexmap::IndexMap<String, Figures>), PassError> {
-    each(cx, model, &calibrated::multiplying(cx.sites), &|model, site| {
+    each(cx, model, &multiplying(cx.sites), &|model, site| {
         let bits = bits.get(&site.name).copied().unwrap_or(8);
         let (weight, figures) = rounding::round(model, site, parameters.scheme(bits), parameters.observer, None)?;
         Ok((Weight::Quantized(weight), figures))
