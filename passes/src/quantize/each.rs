@@ -12,7 +12,7 @@ use crate::walk::Figures;
 /// Numbers of the weights that make up a unit of the journal.
 const UNIT: usize = 1 << 25;
 
-/// A model of fewer numbers is one unit, which is done in seconds and kept by nobody.
+/// A model of fewer numbers is one unit, and keeps nothing.
 const SMALL: usize = 1 << 28;
 
 /// What becomes of a site's weight, and what the receipt tells of it.

@@ -65,9 +65,9 @@ pub use importance::{Importance, ImportanceFile};
 ///
 /// # Cost and limits
 /// Reads each weight once and holds one layer at a time; of a model of 268 million weights or more what is done is kept
-/// every 33 million, so that a run that was cut off goes on after it. With `importance`, one pass of the calibration rows through the
-/// model, and a search that takes some ten times as long as plain rounding. With `method: gptq`, the cost of
-/// `quantize/gptq`.
+/// every 33 million, so that a run that was cut off goes on after it. With `importance`, one pass of the calibration
+/// rows through the model, and a search that takes some ten times as long as plain rounding. With `method: gptq`, the
+/// cost of `quantize/gptq`.
 ///
 /// # Source
 /// The layouts and mixes of llama.cpp (ggml-quants.c and llama-quant.cpp); Frantar et al. 2022, "GPTQ", section 2, on

@@ -45,9 +45,9 @@ use crate::wording::counted;
 ///
 /// # Cost and limits
 /// Reads each weight once and holds one layer at a time; of a model of 268 million weights or more what is done is kept
-/// every 33 million, so that a run that was cut off goes on after it. A scale takes 32 bits: groups of 32 add one bit a weight. Layers
-/// multiply integers: while the model runs each row of their inputs becomes integers of 16 bits, whose rounding is far
-/// below that of the weights.
+/// every 33 million, so that a run that was cut off goes on after it. A scale takes 32 bits: groups of 32 add one bit a
+/// weight. Layers multiply integers: while the model runs each row of their inputs becomes integers of 16 bits, whose
+/// rounding is far below that of the weights.
 ///
 /// # Source
 /// Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
