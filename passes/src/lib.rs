@@ -2,11 +2,13 @@
 
 mod builtin;
 mod calibration;
+mod compensation;
 pub mod context;
 mod coroutine;
 pub mod effect;
 pub mod error;
 pub mod fraction;
+mod hessian;
 pub mod pass;
 pub mod receipt;
 pub mod registry;

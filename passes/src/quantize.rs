@@ -4,7 +4,6 @@ mod calibrated;
 mod clipping;
 mod each;
 mod groups;
-mod hessian;
 mod histogram;
 mod layouts;
 mod mixes;

@@ -35,16 +35,22 @@ pub(crate) fn zero_pattern(weights: &mut [f32], keep: usize, of: usize) {
 
 /// Sets the `zeros` weights of least score to zero (ties: the earlier weight goes first).
 pub(crate) fn zero_least(weights: &mut [f32], scores: &[f32], zeros: usize) {
-    let mut order: Vec<(f32, usize)> = scores.iter().copied().zip(0..weights.len()).collect();
-    let Some(last) = zeros.checked_sub(1).filter(|last| *last < order.len()) else { return };
-    order.select_nth_unstable_by(last, |(one, place), (other, other_place)| {
-        one.total_cmp(other).then(place.cmp(other_place))
-    });
-    for (_, place) in order.into_iter().take(zeros) {
+    for place in least(scores, zeros) {
         if let Some(weight) = weights.get_mut(place) {
             *weight = 0.0;
         }
     }
+}
+
+/// The places of the `count` least scores, in no order (ties: the earlier place).
+pub(crate) fn least(scores: &[f32], count: usize) -> Vec<usize> {
+    let mut order: Vec<(f32, usize)> = scores.iter().copied().zip(0..).collect();
+    if let Some(last) = count.checked_sub(1).filter(|last| *last < order.len()) {
+        order.select_nth_unstable_by(last, |(one, place), (other, other_place)| {
+            one.total_cmp(other).then(place.cmp(other_place))
+        });
+    }
+    order.into_iter().take(count).map(|(_, place)| place).collect()
 }
 
 /// How many of `weights` weights a sparsity stands for: the nearest whole number, halves up.

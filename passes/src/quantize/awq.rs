@@ -9,8 +9,7 @@ use paring_model::{Checkpoint, Fold, Site, Weight, WeightScheme};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::calibrated::{self, OutputError};
-use super::hessian::Hessian;
+use super::calibrated;
 use super::rounding::{self, describe};
 use super::scales::WeightObserver;
 use super::scheme::{self, Sharing};
@@ -18,6 +17,7 @@ use crate::calibration::Calibration;
 use crate::context::Cx;
 use crate::effect::{Effect, PlanCx};
 use crate::error::{PassError, Problem};
+use crate::hessian::{Hessian, OutputError};
 use crate::pass::{Definition, Leaves, Needs, PassInfo};
 use crate::receipt::Outcome;
 use crate::walk::{Figures, Finished, Group, Visitor, columns, multiplying, walk};

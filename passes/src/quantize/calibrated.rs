@@ -1,7 +1,5 @@
 //! What passes that round weights by calibration inputs share: their plan, and the error of outputs.
 
-use candle_core::{Device, Tensor};
-use faer::Mat;
 use indexmap::IndexMap;
 use paring_data::Part;
 use paring_model::{Fold, Granularity, Site, WeightScheme};
@@ -10,10 +8,10 @@ use super::groups;
 use super::rounding::{self, describe};
 use crate::calibration;
 use crate::effect::{Effect, PlanCx};
-use crate::error::{PassError, Problem};
+use crate::error::Problem;
+use crate::hessian;
 use crate::receipt::Receipt;
 use crate::walk::{Figures, multiplying, untouched};
-use crate::weights;
 use crate::wording::counted;
 
 /// The model after the targets that multiply are rounded; lookup tables among the targets are left, and told.
@@ -30,7 +28,7 @@ pub(crate) fn plan(cx: &PlanCx<'_>, scheme: WeightScheme) -> Result<Effect, Vec<
         groups::check(cx, &sites, size).map_err(|problem| vec![problem])?;
     }
     effect.skips = untouched(cx, "`quantize/rtn` rounds it");
-    effect.memory += memory(cx, &sites);
+    effect.memory += hessian::memory(cx, &sites);
     Ok(effect)
 }
 
@@ -72,41 +70,4 @@ pub(crate) fn fold<'a>(site: &'a Site, targets: &[Site]) -> Option<&'a Fold> {
         Fold::Rows(name) => is_target(name),
     };
     (writer && site.shares_input_with.iter().all(is_target)).then_some(fold)
-}
-
-/// Bytes of the second derivatives of the largest input, three times in f64 and once in f32, and their factor.
-pub(crate) fn memory(cx: &PlanCx<'_>, sites: &[Site]) -> u64 {
-    let inputs = sites.iter().map(|site| weights::inputs(weights::shape(cx, site))).max().unwrap_or(0);
-    (inputs * inputs * (3 * 8 + 2 * 4)) as u64
-}
-
-/// The mean squared error of a layer's outputs over its calibration inputs.
-pub(crate) struct OutputError {
-    /// The mean of x x^T, [in, in].
-    mean: Tensor,
-}
-
-impl OutputError {
-    /// For these means.
-    ///
-    /// # Errors
-    /// When candle refuses.
-    pub(crate) fn new(mean: &Mat<f64>) -> Result<Self, PassError> {
-        let columns = mean.ncols();
-        let numbers: Vec<f32> = (0..columns).flat_map(|column| mean.col(column).iter().map(|x| *x as f32)).collect();
-        Ok(Self { mean: Tensor::from_vec(numbers, (columns, columns), &Device::Cpu)? })
-    }
-
-    /// Between two versions of a weight, row-major, [out, in]: the trace of D H D^T for their difference D.
-    ///
-    /// # Errors
-    /// When candle refuses.
-    pub(crate) fn between(&self, one: &[f32], other: &[f32]) -> Result<f64, PassError> {
-        let columns = self.mean.dim(0)?;
-        let difference: Vec<f32> = one.iter().zip(other).map(|(one, other)| one - other).collect();
-        let rows = difference.len() / columns.max(1);
-        let difference = Tensor::from_vec(difference, (rows, columns), &Device::Cpu)?;
-        let trace = difference.matmul(&self.mean)?.mul(&difference)?.sum(1)?.to_vec1::<f32>()?;
-        Ok(trace.into_iter().map(f64::from).sum::<f64>().max(0.0))
-    }
 }

@@ -20,6 +20,7 @@ use crate::calibration::{self, Calibration, never_active};
 use crate::context::Cx;
 use crate::effect::{Effect, PlanCx};
 use crate::error::{PassError, Problem};
+use crate::hessian;
 use crate::pass::{Definition, Leaves, NamedFile, Needs, PassInfo};
 use crate::receipt::{Outcome, Receipt};
 use crate::walk::{Figures, walk};
@@ -163,7 +164,7 @@ impl Definition for Gguf {
                 let help = "choose `types: q4_0`, `q4_1`, `q5_0`, `q5_1` or `q8_0`, or leave `method` out";
                 return Err(vec![Problem::new("/method", message).help(help)]);
             }
-            effect.memory += calibrated::memory(cx, &sites_of(&compensated));
+            effect.memory += hessian::memory(cx, &sites_of(&compensated));
             effect.notes.extend(to_nearest(&direct));
         }
         if let Some(file) = parameters.importance.file() {

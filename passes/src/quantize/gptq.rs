@@ -8,8 +8,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::calibrated;
-use super::calibrated::OutputError;
-use super::hessian::{Factor, Hessian};
 use super::rounding::{self, describe};
 use super::scales::WeightObserver;
 use super::scheme::{self, Sharing};
@@ -17,6 +15,7 @@ use crate::calibration::Calibration;
 use crate::context::Cx;
 use crate::effect::{Effect, PlanCx};
 use crate::error::{PassError, Problem};
+use crate::hessian::{Factor, Hessian, OutputError};
 use crate::pass::{Definition, Leaves, Needs, PassInfo};
 use crate::receipt::Outcome;
 use crate::walk::{Figures, Group, Visitor, columns, walk};
@@ -229,7 +228,7 @@ impl Rounding<'_> {
             ("output_error", errors.between(&weight.numbers, &restored)?),
             ("nearest_output_error", errors.between(&weight.numbers, &nearest)?),
             ("damping", factor.damping),
-            ("dead_columns", factor.dead as f64),
+            ("dead_columns", factor.dead.len() as f64),
         ];
         figures.extend(more.map(|(name, figure)| (name.to_owned(), figure)));
         Ok((rounded, figures))

@@ -125,3 +125,23 @@ fn inputs_that_say_nothing_are_refused(#[case] row: &[f64], #[case] message: &st
     let error = bench(row).run::<Wanda>(&json!({"sparsity": 0.5}), &model()).unwrap_err().to_string();
     assert!(error.starts_with(message), "{error}");
 }
+
+/// Both layers score alike but for one weight of the first that stands out, so the first loses less than its half.
+#[test]
+fn layers_where_weights_stand_out_lose_fewer() {
+    let mut before = built(&[16], inputs(16), labels(&["a", "b"]));
+    let alike = |rows: usize| (0..rows * 16).map(|place| 1.0 + 0.01 * (place % 16) as f32).collect::<Vec<f32>>();
+    let mut first = alike(16);
+    first[40] = 30.0;
+    let tensor = |numbers: Vec<f32>| {
+        let rows = numbers.len() / 16;
+        candle_core::Tensor::from_vec(numbers, (rows, 16), &candle_core::Device::Cpu).unwrap()
+    };
+    before.set_tensor("layers.0.weight", tensor(first));
+    before.set_tensor("head.weight", tensor(alike(2)));
+    let parameters = json!({"sparsity": 0.5, "owl": {"lambda": 0.1}});
+    let outcome = bench(&[1.0; 16]).run::<Wanda>(&parameters, &before).unwrap();
+    let of = |site: &str| outcome.receipt.sites[site]["sparsity"];
+    // The mean of the places 0.2 and 0, weighted by 256 and 32 weights, is 0.178: sparsities of 0.478 and 0.678.
+    assert_eq!((of("layers.0"), of("head")), (8.0 / 16.0, 11.0 / 16.0));
+}

@@ -5,7 +5,7 @@ use paring_model::{Checkpoint, Source, WeightScheme};
 
 use super::Seen;
 use crate::error::PassError;
-use crate::quantize::calibrated::OutputError;
+use crate::hessian::OutputError;
 use crate::quantize::scales::{self, WeightObserver};
 use crate::weights::FloatWeight;
 

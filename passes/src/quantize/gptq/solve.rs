@@ -6,12 +6,8 @@
 use rayon::iter::{IndexedParallelIterator, ParallelIterator};
 use rayon::slice::{ParallelSlice, ParallelSliceMut};
 
-use crate::quantize::hessian::Factor;
-
-/// Rows that run side by side.
-const LANES: usize = 16;
-/// Columns after which the rest of the row is updated.
-const BLOCK: usize = 128;
+use crate::compensation::{BLOCK, Errors, LANES, Lanes};
+use crate::hessian::Factor;
 
 /// What the integers of one group stand for: scale * q + offset, for q from lowest to highest.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -95,8 +91,7 @@ impl Layer<'_> {
 struct Tile<'a> {
     layer: &'a Layer<'a>,
     before: &'a [f32],
-    /// By column in the order of rounding.
-    now: Vec<[f32; LANES]>,
+    now: Lanes<'a>,
     /// By row, then group.
     steps: &'a mut [Step],
 }
@@ -104,17 +99,13 @@ struct Tile<'a> {
 impl<'a> Tile<'a> {
     fn new(layer: &'a Layer<'a>, before: &'a [f32], steps: &'a mut [Step]) -> Self {
         let columns = layer.columns();
-        let mut now = vec![[0.0; LANES]; columns];
         for (lane, row) in before.chunks(columns).enumerate() {
-            for (lanes, &column) in now.iter_mut().zip(&layer.factor.order) {
-                lanes[lane] = row[column];
-            }
             let groups = row.chunks(layer.group.max(1)).enumerate();
             for (step, (number, group)) in steps.iter_mut().skip(lane * layer.groups()).zip(groups) {
                 *step = layer.grid.fit(group, number * layer.group);
             }
         }
-        Self { layer, before, now, steps }
+        Self { layer, before, now: Lanes::new(before, layer.factor), steps }
     }
 
     fn run(mut self, integers: &mut [i8]) {
@@ -122,8 +113,8 @@ impl<'a> Tile<'a> {
         let mut start = 0;
         while start < columns {
             let end = self.block_end(start);
-            let errors: Vec<[f32; LANES]> = (start..end).map(|place| self.column(place, end, integers)).collect();
-            self.update(start, end, &errors);
+            let errors: Vec<Errors> = (start..end).map(|place| self.column(place, end, integers)).collect();
+            self.now.update(start, &errors);
             start = end;
         }
     }
@@ -140,26 +131,22 @@ impl<'a> Tile<'a> {
     }
 
     /// Rounds one column and spreads its error up to `end`; the error, in units of the factor's diagonal.
-    fn column(&mut self, place: usize, end: usize, integers: &mut [i8]) -> [f32; LANES] {
+    fn column(&mut self, place: usize, end: usize, integers: &mut [i8]) -> Errors {
         let (columns, groups) = (self.layer.columns(), self.layer.groups());
         let column = self.layer.factor.order[place];
         let group = column / self.layer.group.max(1);
         if self.layer.late_steps && column.is_multiple_of(self.layer.group.max(1)) {
             self.choose_steps(place, group);
         }
-        let factors = &self.layer.factor.upper[place * columns..(place + 1) * columns];
-        let mut errors = [0.0; LANES];
+        let mut values = self.now.weights(place);
         for (lane, row) in integers.chunks_mut(columns).enumerate() {
-            let weight = self.now[place][lane];
             let keeps_zero = self.layer.masked && self.before[lane * columns + column] == 0.0;
             let step = self.steps[lane * groups + group];
-            let (integer, value) = step.round(if keeps_zero { 0.0 } else { weight });
+            let (integer, value) = step.round(if keeps_zero { 0.0 } else { values[lane] });
             row[column] = integer as i8;
-            errors[lane] = (weight - value) / factors[place];
+            values[lane] = value;
         }
-        let later = self.now.iter_mut().zip(factors).take(end).skip(place + 1);
-        later.for_each(|(weights, &factor)| subtract(weights, &errors, factor));
-        errors
+        self.now.settle(place, end, &values)
     }
 
     /// Steps of one group from the weights as they are now.
@@ -167,37 +154,10 @@ impl<'a> Tile<'a> {
         let groups = self.layer.groups();
         let rows = self.before.len() / self.layer.columns();
         for lane in 0..rows {
-            let now = self.now.iter().skip(place).take(self.layer.group.max(1));
-            let weights: Vec<f32> = now.map(|lanes| lanes[lane]).collect();
+            let group_end = (place + self.layer.group.max(1)).min(self.layer.columns());
+            let weights: Vec<f32> = (place..group_end).map(|place| self.now.weights(place)[lane]).collect();
             self.steps[lane * groups + group] = self.layer.grid.fit(&weights, group * self.layer.group);
         }
-    }
-
-    /// Spreads the errors of a block over the columns after it.
-    fn update(&mut self, start: usize, end: usize, errors: &[[f32; LANES]]) {
-        let columns = self.layer.columns();
-        let upper = &self.layer.factor.upper;
-        for (place, weights) in self.now.iter_mut().enumerate().skip(end) {
-            let mut sum = [0.0; LANES];
-            for (errors, factors) in errors.iter().zip(upper[start * columns..].chunks(columns)) {
-                add(&mut sum, errors, factors[place]);
-            }
-            subtract(weights, &sum, 1.0);
-        }
-    }
-}
-
-#[inline(always)]
-fn add(sum: &mut [f32; LANES], errors: &[f32; LANES], factor: f32) {
-    for (sum, error) in sum.iter_mut().zip(errors) {
-        *sum += error * factor;
-    }
-}
-
-#[inline(always)]
-fn subtract(weights: &mut [f32; LANES], errors: &[f32; LANES], factor: f32) {
-    for (weight, error) in weights.iter_mut().zip(errors) {
-        *weight -= error * factor;
     }
 }
 
@@ -208,8 +168,7 @@ mod tests {
     use rand::RngExt as _;
 
     use super::{Grid, Layer, Rounded, Step};
-    use crate::quantize::calibrated::OutputError;
-    use crate::quantize::hessian::{Factor, Hessian};
+    use crate::hessian::{Factor, Hessian, OutputError};
 
     /// Whole numbers from -8 to 7.
     struct Whole;

@@ -4,12 +4,15 @@
 //! Source: Frantar et al. 2022, "GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers",
 //! section 3.3; Frantar & Alistarh 2022, "Optimal Brain Compression", section 4.
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 use faer::linalg::triangular_inverse::invert_lower_triangular;
 use faer::{Mat, Par, Side};
+use paring_model::Site;
 
 use crate::calibration::{never_active, not_finite};
+use crate::effect::PlanCx;
 use crate::error::PassError;
+use crate::weights;
 
 /// Columns that are multiplied at once; what lies left of them is known by symmetry.
 const PANEL: usize = 256;
@@ -84,7 +87,7 @@ pub(crate) struct Factor {
     /// What was added to the diagonal, as a share of its mean.
     pub(crate) damping: f64,
     /// Columns whose input is always zero.
-    pub(crate) dead: usize,
+    pub(crate) dead: Vec<usize>,
 }
 
 impl Factor {
@@ -96,9 +99,9 @@ impl Factor {
     pub(crate) fn new(site: &str, hessian: &Mat<f64>, damping: f64, by_activation: bool) -> Result<Self, PassError> {
         let columns = hessian.nrows();
         let diagonal: Vec<f64> = (0..columns).map(|column| hessian[(column, column)]).collect();
-        let dead = diagonal.iter().filter(|number| **number == 0.0).count();
+        let dead: Vec<usize> = (0..columns).filter(|&column| value(&diagonal, column) == 0.0).collect();
         let mean = diagonal.iter().sum::<f64>() / columns.max(1) as f64;
-        if dead == columns || mean <= 0.0 {
+        if dead.len() == columns || mean <= 0.0 {
             return Err(never_active(site));
         }
         let mut order: Vec<usize> = (0..columns).collect();
@@ -153,13 +156,49 @@ fn inverse_factor(hessian: &Mat<f64>, order: &[usize], damping: f64) -> Option<V
     upper.iter().all(|number| number.is_finite()).then_some(upper)
 }
 
+/// Bytes of the second derivatives of the largest input, three times in f64 and once in f32, and their factor.
+pub(crate) fn memory(cx: &PlanCx<'_>, sites: &[Site]) -> u64 {
+    let inputs = sites.iter().map(|site| weights::inputs(weights::shape(cx, site))).max().unwrap_or(0);
+    (inputs * inputs * (3 * 8 + 2 * 4)) as u64
+}
+
+/// The mean squared error of a layer's outputs over its calibration inputs.
+pub(crate) struct OutputError {
+    /// The mean of x x^T, [in, in].
+    mean: Tensor,
+}
+
+impl OutputError {
+    /// For these means.
+    ///
+    /// # Errors
+    /// When candle refuses.
+    pub(crate) fn new(mean: &Mat<f64>) -> Result<Self, PassError> {
+        let columns = mean.ncols();
+        let numbers: Vec<f32> = (0..columns).flat_map(|column| mean.col(column).iter().map(|x| *x as f32)).collect();
+        Ok(Self { mean: Tensor::from_vec(numbers, (columns, columns), &Device::Cpu)? })
+    }
+
+    /// Between two versions of a weight, row-major, [out, in]: the trace of D H D^T for their difference D.
+    ///
+    /// # Errors
+    /// When candle refuses.
+    pub(crate) fn between(&self, one: &[f32], other: &[f32]) -> Result<f64, PassError> {
+        let columns = self.mean.dim(0)?;
+        let difference: Vec<f32> = one.iter().zip(other).map(|(one, other)| one - other).collect();
+        let rows = difference.len() / columns.max(1);
+        let difference = Tensor::from_vec(difference, (rows, columns), &Device::Cpu)?;
+        let trace = difference.matmul(&self.mean)?.mul(&difference)?.sum(1)?.to_vec1::<f32>()?;
+        Ok(trace.into_iter().map(f64::from).sum::<f64>().max(0.0))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use candle_core::{DType, Device, Tensor};
     use faer::Mat;
 
-    use super::{Factor, Hessian};
-    use crate::quantize::calibrated::OutputError;
+    use super::{Factor, Hessian, OutputError};
 
     fn hessian(rows: &[[f32; 3]]) -> Mat<f64> {
         let mut hessian = Hessian::default();
@@ -221,7 +260,7 @@ mod tests {
     fn columns_without_input_are_counted_and_all_of_them_refused() {
         let mean = hessian(&[[1.0, 0.0, 3.0], [2.0, 0.0, 1.0]]);
         let factor = Factor::new("a", &mean, 0.01, false).unwrap();
-        assert_eq!(factor.dead, 1);
+        assert_eq!(factor.dead, [1]);
         assert_eq!((factor.upper[3 + 1], factor.upper[1], factor.upper[3 + 2]), (1.0, 0.0, 0.0));
         let mut nothing = Hessian::default();
         nothing.add(&Tensor::zeros((2, 3), DType::F32, &Device::Cpu).unwrap()).unwrap();
