@@ -7,8 +7,12 @@ mod lengths;
 mod mask;
 mod owl;
 mod pattern;
+mod structured;
 mod told;
 
+pub mod channels;
+pub mod heads;
+pub mod layers;
 pub mod magnitude;
 pub mod neurons;
 pub mod sparsegpt;
@@ -19,6 +23,9 @@ use crate::pass::Pass;
 
 pub(crate) fn passes() -> Vec<Box<dyn Pass>> {
     vec![
+        pass::<channels::Channels>(),
+        pass::<heads::Heads>(),
+        pass::<layers::Layers>(),
         pass::<magnitude::Magnitude>(),
         pass::<neurons::Neurons>(),
         pass::<sparsegpt::SparseGpt>(),

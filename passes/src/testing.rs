@@ -1,6 +1,8 @@
 //! What tests of passes share: an engine that does nothing, tiny tables and models, and one call that configures,
 //! plans and runs a pass and checks that the plan came true.
 
+pub(crate) mod transformers;
+
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -111,6 +113,22 @@ impl Bench {
         })
     }
 
+    /// What a pass is given, with all sites of the model as targets.
+    pub fn with_cx<T>(&self, model: &Checkpoint, run: impl FnOnce(&mut Cx<'_>) -> T) -> T {
+        self.cx(model, &self.services, run)
+    }
+
+    fn cx<T>(&self, model: &Checkpoint, services: &dyn Services, run: impl FnOnce(&mut Cx<'_>) -> T) -> T {
+        let sites = if model.is_built() { model.outline().sites().unwrap() } else { Vec::new() };
+        run(&mut Cx {
+            stage: "test",
+            sites: &sites,
+            data: self.data.as_ref().map(|(dataset, parts)| (dataset, parts)),
+            stream: Stream::new(7).split("test"),
+            services,
+        })
+    }
+
     /// Plans and runs the pass on all sites; where the plan says it is exact, it must come true.
     pub fn run<D: Definition>(&self, parameters: &Value, model: &Checkpoint) -> Result<Outcome, PassError> {
         self.run_with::<D>(parameters, model, &self.services)
@@ -125,15 +143,7 @@ impl Bench {
     ) -> Result<Outcome, PassError> {
         let effect = self.plan::<D>(parameters, model).unwrap_or_else(|problems| panic!("{problems:#?}"));
         let step = self.configured::<D>(parameters).unwrap();
-        let sites = if model.is_built() { model.outline().sites().unwrap() } else { Vec::new() };
-        let mut cx = Cx {
-            stage: "test",
-            sites: &sites,
-            data: self.data.as_ref().map(|(dataset, parts)| (dataset, parts)),
-            stream: Stream::new(7).split("test"),
-            services,
-        };
-        let outcome = step.run(&mut cx, model.clone())?;
+        let outcome = self.cx(model, services, |cx| step.run(cx, model.clone()))?;
         if effect.exact {
             assert_eq!(outcome.model.outline().weights, effect.outline.weights, "the plan did not come true");
             assert_eq!(outcome.model.outline().config, effect.outline.config, "the plan did not come true");

@@ -133,11 +133,12 @@ pub(crate) fn walk(
     calibration: &Calibration,
     visitor: &mut dyn Visitor,
 ) -> Result<(Checkpoint, IndexMap<String, Figures>), PassError> {
-    run(cx, model, calibration, visitor, true)
+    run(cx, cx.sites, model, calibration, visitor, true)
 }
 
 fn run(
     cx: &Cx<'_>,
+    sites: &[Site],
     model: Checkpoint,
     calibration: &Calibration,
     visitor: &mut dyn Visitor,
@@ -149,11 +150,11 @@ fn run(
     let mut walk = Walk {
         cx,
         weights: &weights,
-        open: groups(cx.sites),
+        open: groups(sites),
         batches: batches.collect::<Result<_, PassError>>()?,
         model,
         figures: IndexMap::new(),
-        total: cx.sites.len(),
+        total: sites.len(),
         keeps,
     };
     let mut block = if keeps { walk.resume(network.blocks()) } else { 0 };
@@ -167,17 +168,18 @@ fn run(
     Ok((walk.model, walk.figures))
 }
 
-/// As [`walk`], for a visitor that changes nothing: nothing is kept.
+/// As [`walk`], at any sites, for a visitor that changes nothing: nothing is kept.
 ///
 /// # Errors
 /// As [`walk`].
 pub(crate) fn look(
     cx: &Cx<'_>,
+    sites: &[Site],
     model: &Checkpoint,
     calibration: &Calibration,
     visitor: &mut dyn Visitor,
 ) -> Result<(), PassError> {
-    run(cx, model.clone(), calibration, visitor, false).map(drop)
+    run(cx, sites, model.clone(), calibration, visitor, false).map(drop)
 }
 
 struct Walk<'a> {

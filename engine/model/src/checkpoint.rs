@@ -16,6 +16,7 @@ use candle_core::Tensor;
 use serde_json::{Map, Value};
 
 use crate::config::{Config, Spec};
+use crate::depth;
 use crate::error::{ModelError, Result};
 use crate::ggml::BlockWeight;
 use crate::inputs::Inputs;
@@ -273,6 +274,11 @@ impl Checkpoint {
     /// Takes a weight out of the model; whether there was one.
     pub fn remove(&mut self, name: &str) -> bool {
         self.weights.remove(name).is_some()
+    }
+
+    /// Renames the weights, without reading them; those without a new name go.
+    pub(crate) fn rename(&mut self, new: &dyn Fn(&str) -> Option<String>) {
+        self.weights = depth::rename(std::mem::take(&mut self.weights), new);
     }
 
     /// Sets a weight.

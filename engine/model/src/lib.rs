@@ -36,6 +36,7 @@
 pub mod checkpoint;
 pub mod config;
 mod convolution;
+pub mod depth;
 pub mod error;
 pub mod families;
 mod fused;

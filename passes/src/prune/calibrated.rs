@@ -65,12 +65,7 @@ impl Amount {
     ///
     /// # Errors
     /// When they cannot be compared.
-    pub(crate) fn rules(
-        self,
-        cx: &Cx<'_>,
-        model: &Checkpoint,
-        calibration: &Calibration,
-    ) -> Result<Rules, PassError> {
+    pub(crate) fn rules(self, cx: &Cx<'_>, model: &Checkpoint, calibration: &Calibration) -> Result<Rules, PassError> {
         let share = self.sparsity.map_or(0.0, Fraction::value);
         let sites = match self.owl {
             Some(owl) => owl.sparsities(cx, model, calibration, share)?,

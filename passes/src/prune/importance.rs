@@ -3,26 +3,33 @@
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Tensor};
-use paring_model::tap::Observer;
-use paring_model::{Checkpoint, ModelError, UnitGroup};
+use paring_model::{Checkpoint, Slice, UnitGroup, Weight};
 
-use crate::calibration::Calibration;
+use crate::calibration::{Calibration, not_finite};
 use crate::context::Cx;
 use crate::error::PassError;
+use crate::walk::{Figures, Group, Visitor, look};
 
-/// L1 norm of the weights that produce each unit (Li et al. 2017, section 3.1).
+/// L1 norm of the weights that produce each unit, biases and norms aside (Li et al. 2017, section 3.1).
 ///
 /// # Errors
-/// When the producing weight cannot be read or holds a number that is not finite.
+/// When a producing weight cannot be read or holds a number that is not finite.
 pub(crate) fn by_magnitude(model: &Checkpoint, group: &UnitGroup) -> Result<Vec<f64>, PassError> {
-    let name = format!("{}.weight", group.site);
-    let weight = model.tensor(&name)?.to_dtype(DType::F32)?.flatten_from(1)?.to_vec2::<f32>()?;
-    let norm = |row: &Vec<f32>| row.iter().map(|weight| f64::from(weight.abs())).sum();
-    let scores: Vec<f64> = weight.iter().map(norm).collect();
-    if scores.iter().all(|score| score.is_finite()) {
-        return Ok(scores);
+    let mut scores = vec![0.0; group.count];
+    for Slice { tensor: name, width, offset, .. } in group.slices.iter().filter(|slice| slice.axis == 0) {
+        let weight = model.tensor(name)?;
+        if weight.rank() < 2 {
+            continue;
+        }
+        let rows = weight.to_dtype(DType::F32)?.flatten_from(1)?.to_vec2::<f32>()?;
+        for (score, rows) in scores.iter_mut().zip(rows.get(*offset..).unwrap_or_default().chunks(*width)) {
+            *score += rows.iter().flatten().map(|weight| f64::from(weight.abs())).sum::<f64>();
+        }
+        if scores.iter().any(|score| !score.is_finite()) {
+            return Err(PassError::Failed(format!("tensor `{name}` holds a number that is not finite")));
+        }
     }
-    Err(PassError::Failed(format!("tensor `{name}` holds a number that is not finite")))
+    Ok(scores)
 }
 
 /// Mean absolute activation of each unit, as the layer after it sees it, over the calibration rows; a list for each
@@ -32,45 +39,62 @@ pub(crate) fn by_magnitude(model: &Checkpoint, group: &UnitGroup) -> Result<Vec<
 /// When the model does not run, or gives an activation that is not finite.
 pub(crate) fn by_activation(
     cx: &Cx<'_>,
+    model: &Checkpoint,
     calibration: &Calibration,
     groups: &[UnitGroup],
 ) -> Result<Vec<Vec<f64>>, PassError> {
     let readers = groups.iter().map(reader).collect::<Result<Vec<_>, _>>()?;
-    let mut sums = Sums(readers.iter().map(|name| (name.clone(), Vec::new())).collect());
-    calibration.watch(cx, &mut sums)?;
-    let rows = calibration.rows as f64;
-    let scores = groups.iter().zip(&readers).map(|(group, reader)| {
-        let sums = sums.0.get(reader).map(Vec::as_slice).unwrap_or_default();
-        let scores: Vec<f64> = sums.iter().map(|sum| sum / rows).collect();
-        let sound = scores.len() == group.count && scores.iter().all(|score| score.is_finite());
-        let message = || format!("the activations of `{}` are not finite in the calibration rows", group.site);
-        if sound { Ok(scores) } else { Err(PassError::Failed(message())) }
+    let mut sites = model.outline().sites()?;
+    sites.retain(|site| readers.iter().any(|(reader, _)| *reader == site.name));
+    let mut means = Means::default();
+    look(cx, &sites, model, calibration, &mut means)?;
+    let scores = groups.iter().zip(&readers).map(|(group, (reader, slice))| {
+        let means = means.columns.get(reader).map(Vec::as_slice).unwrap_or_default();
+        // An image that is read channel by channel has one column a channel, whatever the slice says.
+        let (width, offset) = if means.len() == group.count { (1, 0) } else { (slice.width, slice.offset) };
+        let of = |columns: &[f64]| columns.iter().sum::<f64>() / width as f64;
+        means.get(offset..).unwrap_or_default().chunks(width).map(of).collect()
     });
-    scores.collect()
+    Ok(scores.collect())
 }
 
-/// The site that reads the units: the one whose weight they are columns of.
-fn reader(group: &UnitGroup) -> Result<String, PassError> {
+/// The site that reads the units, the one whose weight they are columns of, and which columns.
+fn reader(group: &UnitGroup) -> Result<(String, &Slice), PassError> {
     let columns = group.slices.iter().filter(|slice| slice.axis == 1);
-    let mut sites = columns.filter_map(|slice| slice.tensor.strip_suffix(".weight"));
-    let message = || format!("no layer reads the neurons of `{}`", group.site);
-    sites.next().map(str::to_owned).ok_or_else(|| PassError::Failed(message()))
+    let mut sites = columns.filter_map(|slice| Some((slice.tensor.strip_suffix(".weight")?.to_owned(), slice)));
+    let message = || format!("no layer reads the {} of `{}`", group.kind, group.site);
+    sites.next().ok_or_else(|| PassError::Failed(message()))
 }
 
-/// Sums of absolute inputs, column by column.
-struct Sums(BTreeMap<String, Vec<f64>>);
+/// Means of absolute inputs over the calibration rows, column by column; of an image, channel by channel.
+#[derive(Default)]
+struct Means {
+    columns: BTreeMap<String, Vec<f64>>,
+    sums: Vec<f64>,
+    rows: usize,
+}
 
-impl Observer for Sums {
-    fn see(&mut self, name: &str, input: &Tensor) -> paring_model::Result<()> {
-        let Some(sums) = self.0.get_mut(name) else { return Ok(()) };
-        for row in input.to_dtype(DType::F32)?.to_vec2::<f32>()? {
-            sums.resize(row.len(), 0.0);
-            sums.iter_mut().zip(&row).for_each(|(sum, value)| *sum += f64::from(value.abs()));
+impl Visitor for Means {
+    fn see(&mut self, _: &Group, input: &Tensor) -> Result<(), PassError> {
+        let input = input.to_dtype(DType::F32)?.abs()?;
+        self.rows += input.dim(0)?;
+        let columns = if input.rank() == 4 { input.mean((2, 3))? } else { input };
+        let columns = columns.sum(0)?.to_vec1::<f32>()?;
+        self.sums.resize(columns.len(), 0.0);
+        self.sums.iter_mut().zip(&columns).for_each(|(sum, column)| *sum += f64::from(*column));
+        Ok(())
+    }
+
+    fn settle(&mut self, group: &Group, _: &Checkpoint) -> Result<Vec<(Weight, Figures)>, PassError> {
+        let (sums, rows) = (std::mem::take(&mut self.sums), std::mem::take(&mut self.rows) as f64);
+        let means: Vec<f64> = sums.into_iter().map(|sum| sum / rows).collect();
+        for site in &group.sites {
+            if means.iter().any(|mean| !mean.is_finite()) {
+                return Err(not_finite(&site.name));
+            }
+            self.columns.insert(site.name.clone(), means.clone());
         }
-        if sums.iter().all(|sum| sum.is_finite()) {
-            return Ok(());
-        }
-        Err(ModelError::Unsupported(format!("the input of `{name}` is not finite in the calibration rows")))
+        Ok(Vec::new())
     }
 }
 

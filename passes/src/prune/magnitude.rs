@@ -1,5 +1,7 @@
 //! `prune/magnitude`: the smallest weights set to zero.
 
+mod ratios;
+
 use paring_model::{Checkpoint, Site, Weight, WeightOutline};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,6 +17,7 @@ use crate::fraction::Fraction;
 use crate::pass::{Definition, Leaves, Needs, PassInfo};
 use crate::receipt::{Outcome, Receipt};
 use crate::weights::{self, FloatWeight};
+use ratios::{erk, zero_by_lamp};
 
 /// Sets the weights of least magnitude to zero and keeps them there.
 ///
@@ -34,8 +37,9 @@ use crate::weights::{self, FloatWeight};
 ///
 /// # Parameters
 /// Either `sparsity`, the fraction of weights that are zero afterwards, with `scope`: `global` ranks the weights of all
-/// targets together, so that layers with small weights lose more; `per_site` takes the same fraction of each. Or
-/// `pattern`, such as `"2:4"`: at most 2 of each 4 consecutive inputs of an output channel are not zero, the form that
+/// targets together, so that layers with small weights lose more; `per_site` takes the same fraction of each; `erk` takes
+/// fewer from small layers, by the sum of their dimensions over the product; `lamp` ranks the weights of all targets
+/// together, each by its square over the sum of the squares of the weights of its layer that are no smaller. Or `pattern`, such as `"2:4"`: at most 2 of each 4 consecutive inputs of an output channel are not zero, the form that
 /// sparse matrix units run. The height and width of a convolution's kernel count as inputs, as in the flattened matrix.
 /// The pattern's group must divide the inputs of every target.
 ///
@@ -45,7 +49,8 @@ use crate::weights::{self, FloatWeight};
 ///
 /// # Source
 /// Han et al. 2015, "Learning both Weights and Connections for Efficient Neural Networks", section 3; Mishra et al.
-/// 2021, "Accelerating Sparse Deep Neural Networks", for patterns.
+/// 2021, "Accelerating Sparse Deep Neural Networks", for patterns; Evci et al. 2020, "Rigging the Lottery", section 3, for
+/// `erk`; Lee et al. 2021, "Layer-adaptive Sparsity for the Magnitude-based Pruning", section 3.1, for `lamp`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MagnitudeParameters {
@@ -72,12 +77,18 @@ pub enum Scope {
     Global,
     /// Those of one target.
     PerSite,
+    /// Those of one target; how many of them go follows from its shape.
+    Erk,
+    /// Those of all targets, each by its share of the squares of its target's weights that are no smaller.
+    Lamp,
 }
 
 /// What is to be done, once the parameters are known to go together.
 enum Rule {
     Global(f64),
     PerSite(f64),
+    Erk(f64),
+    Lamp(f64),
     Pattern(Pattern),
 }
 
@@ -88,6 +99,8 @@ impl MagnitudeParameters {
             (Some(sparsity), None) => Some(match self.scope.unwrap_or_default() {
                 Scope::Global => Rule::Global(sparsity.value()),
                 Scope::PerSite => Rule::PerSite(sparsity.value()),
+                Scope::Erk => Rule::Erk(sparsity.value()),
+                Scope::Lamp => Rule::Lamp(sparsity.value()),
             }),
             (None, None) => None,
         }
@@ -166,17 +179,21 @@ fn misfit(parameters: &MagnitudeParameters, cx: &PlanCx<'_>, site: &Site) -> Opt
 
 fn prune(parameters: &MagnitudeParameters, before: &[FloatWeight]) -> Vec<Vec<f32>> {
     let mut after: Vec<Vec<f32>> = before.iter().map(|weight| weight.numbers.clone()).collect();
+    let count = after.iter().map(Vec::len).sum();
+    let each = |after: &mut [Vec<f32>], sparsities: Vec<f64>| {
+        for (site, sparsity) in after.chunks_mut(1).zip(sparsities) {
+            let count = site.iter().map(Vec::len).sum();
+            zero_smallest(site, zeros_of(count, sparsity));
+        }
+    };
     match parameters.rule() {
-        Some(Rule::Global(sparsity)) => {
-            let count = after.iter().map(Vec::len).sum();
-            zero_smallest(&mut after, zeros_of(count, sparsity));
+        Some(Rule::Global(sparsity)) => zero_smallest(&mut after, zeros_of(count, sparsity)),
+        Some(Rule::PerSite(sparsity)) => each(&mut after, vec![sparsity; before.len()]),
+        Some(Rule::Erk(sparsity)) => {
+            let shapes: Vec<&[usize]> = before.iter().map(|weight| weight.shape.as_slice()).collect();
+            each(&mut after, erk(&shapes, sparsity));
         }
-        Some(Rule::PerSite(sparsity)) => {
-            for site in after.chunks_mut(1) {
-                let count = site.iter().map(Vec::len).sum();
-                zero_smallest(site, zeros_of(count, sparsity));
-            }
-        }
+        Some(Rule::Lamp(sparsity)) => zero_by_lamp(&mut after, zeros_of(count, sparsity)),
         Some(Rule::Pattern(pattern)) => after.iter_mut().for_each(|site| zero_pattern(site, pattern.keep, pattern.of)),
         None => (),
     }

@@ -68,7 +68,7 @@ impl Owl {
         sparsity: f64,
     ) -> Result<BTreeMap<String, f64>, PassError> {
         let mut inputs = Inputs::default();
-        look(cx, model, calibration, &mut inputs)?;
+        look(cx, cx.sites, model, calibration, &mut inputs)?;
         let mut layers: BTreeMap<String, Vec<Site>> = BTreeMap::new();
         for site in multiplying(cx.sites) {
             layers.entry(layer(&site)).or_default().push(site);

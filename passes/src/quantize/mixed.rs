@@ -227,7 +227,7 @@ impl Definition for Mixed {
     fn run(parameters: &MixedParameters, cx: &mut Cx<'_>, model: Checkpoint) -> Result<Outcome, PassError> {
         let calibration = Calibration::new(cx, &model, parameters.calibration_rows)?;
         let mut measuring = Measuring { parameters, hessian: Hessian::default(), found: BTreeMap::new() };
-        look(cx, &model, &calibration, &mut measuring)?;
+        look(cx, cx.sites, &model, &calibration, &mut measuring)?;
         let Measuring { mut found, .. } = measuring;
         let budget = budget(parameters, cx, &model)?;
         if parameters.sensitivity == Sensitivity::Divergence {

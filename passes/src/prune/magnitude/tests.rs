@@ -48,6 +48,21 @@ fn per_site_each_target_loses_its_share() {
     assert_eq!(numbers(&outcome.model, "head.weight"), [5.0, 0.0, 0.0, 6.0]);
 }
 
+/// Both layers are 2 x 2, so that both lose half by their shapes; by adapted scores each keeps its largest, and the first
+/// its second.
+#[test]
+fn layers_lose_by_their_shape_or_by_adapted_scores() {
+    let run =
+        |scope: &str| Bench::empty().run::<Magnitude>(&json!({"sparsity": 0.5, "scope": scope}), &model()).unwrap();
+    let erk = run("erk").model;
+    assert_eq!(numbers(&erk, "layers.0.weight"), [0.0, 0.0, 0.3, -0.4]);
+    assert_eq!(numbers(&erk, "head.weight"), [5.0, 0.0, 0.0, 6.0]);
+    // Squares over sums: 0.01/0.3, 0.04/0.29, 0.09/0.25, 1; 25/61, 0.25/61.25, 0.0625/61.3125, 1.
+    let lamp = run("lamp").model;
+    assert_eq!(numbers(&lamp, "layers.0.weight"), [0.0, 0.0, 0.3, -0.4]);
+    assert_eq!(numbers(&lamp, "head.weight"), [5.0, 0.0, 0.0, 6.0]);
+}
+
 #[test]
 fn a_pattern_holds_in_each_row() {
     let outcome = Bench::empty().run::<Magnitude>(&json!({"pattern": "1:2"}), &model()).unwrap();

@@ -61,11 +61,16 @@ impl Names {
         if two { "classifier.out_proj".to_owned() } else { "classifier".to_owned() }
     }
 
-    pub(crate) fn layer(&self, layer: usize) -> LayerNames {
-        let root = match self.scheme {
+    /// What the names of a layer's tensors start with.
+    pub(crate) fn root(&self, layer: usize) -> String {
+        match self.scheme {
             Scheme::DistilBert => self.at(&format!("transformer.layer.{layer}")),
             Scheme::Bert | Scheme::Roberta | Scheme::Mpnet => self.at(&format!("encoder.layer.{layer}")),
-        };
+        }
+    }
+
+    pub(crate) fn layer(&self, layer: usize) -> LayerNames {
+        let root = self.root(layer);
         let [query, key, value, output, attention_norm, up, down, norm] = self.parts();
         let at = |part: &str| format!("{root}.{part}");
         LayerNames {

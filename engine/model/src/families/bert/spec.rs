@@ -104,6 +104,13 @@ impl BertSpec {
         Names { scheme: self.scheme, prefix: self.prefix.clone() }
     }
 
+    /// Goes on with some of its layers.
+    pub(crate) fn keep_layers(&mut self, keep: &[usize]) {
+        self.layers = keep.len();
+        let key = if self.scheme == Scheme::DistilBert { "n_layers" } else { "num_hidden_layers" };
+        self.keys.insert(key.to_owned(), Value::from(keep.len()));
+    }
+
     /// Most tokens of a text: one a position, but those before the first.
     pub(crate) fn most_tokens(&self, known: Known<'_>) -> Option<usize> {
         let positions = known.get(&format!("{}.weight", self.names().positions()))?.shape().first().copied()?;

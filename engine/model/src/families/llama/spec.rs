@@ -108,8 +108,35 @@ impl LlamaSpec {
         }
     }
 
+    /// What the names of a layer's tensors start with.
+    pub(crate) fn root(&self, layer: usize) -> String {
+        format!("{}layers.{layer}", self.prefix)
+    }
+
+    /// Goes on with some of its layers.
+    pub(crate) fn keep_layers(&mut self, keep: &[usize]) {
+        self.layers = keep.len();
+        self.keys.insert("num_hidden_layers".to_owned(), Value::from(keep.len()));
+        if let Some(kinds) = self.keys.get_mut("layer_types").and_then(Value::as_array_mut) {
+            *kinds = keep.iter().filter_map(|&layer| kinds.get(layer).cloned()).collect();
+        }
+        match &mut self.window {
+            Some((_, Windowed::Listed(kinds))) => {
+                *kinds = keep.iter().filter_map(|&layer| kinds.get(layer).copied()).collect();
+            }
+            Some((_, Windowed::From(first))) => {
+                *first = keep.iter().filter(|layer| *layer < first).count();
+                if let Some(written) = self.keys.get_mut("max_window_layers") {
+                    *written = Value::from(*first);
+                }
+            }
+            None => (),
+        }
+    }
+
     pub(crate) fn layer(&self, layer: usize) -> LayerNames {
-        let at = |part: &str| format!("{}layers.{layer}.{part}", self.prefix);
+        let root = self.root(layer);
+        let at = |part: &str| format!("{root}.{part}");
         LayerNames {
             query: at("self_attn.q_proj"),
             key: at("self_attn.k_proj"),

@@ -1,0 +1,110 @@
+//! `prune/channels`: channels of convolutions removed for good.
+
+use paring_model::Checkpoint;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::structured::{Importance, Kind, Structure};
+use crate::context::Cx;
+use crate::effect::{Effect, PlanCx};
+use crate::error::{PassError, Problem};
+use crate::fraction::Fraction;
+use crate::pass::{Definition, Leaves, Needs, PassInfo};
+use crate::receipt::Outcome;
+
+/// Removes the least important channels of convolutions, so that they become smaller.
+///
+/// # What it does
+/// Scores each channel of each targeted convolution and keeps the best. The filter that produces a removed channel, its
+/// bias, its batch norm, and everything that reads it are cut out of the tensors; channels that residual additions tie
+/// together go together. Widths in the configuration follow. All layers are scored on the model as it comes; of equally
+/// important channels the earlier stays.
+///
+/// # When to use
+/// Where a convolutional network must be smaller and faster on any machine: cost falls with the product of the widths on
+/// both sides. Train for an epoch or more after it.
+///
+/// # When not to
+/// Where every channel matters (a width that is small already): `prune/magnitude` takes single weights and loses less at
+/// equal counts. After quantization, which leaves no float weights. `prune/neurons` cuts fully connected layers.
+///
+/// # Parameters
+/// Either `ratio`, the fraction of channels removed from each layer (rounded to the nearest whole number), or `keep`,
+/// the number that stays in each. `importance`: `magnitude` is the sum of |w| over the filters that produce a channel
+/// and needs no data; `activation` is its mean absolute value as the next layer reads it, over `calibration_rows` rows,
+/// drawn at random from the calibration part of the data, or from the training part where there is none. `round_to`
+/// rounds widths up to a multiple, which fast kernels like (8 or 16); at least one channel always stays.
+///
+/// # Cost and limits
+/// One pass over the weights, and one of the calibration rows through the model for `activation`. A layer that has no
+/// more channels than are kept stays as it is; if that is so for all targets, the plan is refused.
+///
+/// # Source
+/// Li et al. 2017, "Pruning Filters for Efficient ConvNets", section 3.1, for magnitude; Fang et al. 2023, "DepGraph:
+/// Towards Any Structural Pruning", section 3, for what goes together; Muralidharan et al. 2024, "Compact Language Models
+/// via Pruning and Knowledge Distillation", section 2.2, for activation.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChannelsParameters {
+    /// Fraction of channels removed from each layer, from 0 (exclusive) to 1 (exclusive).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ratio: Option<Fraction>,
+    /// Channels that stay in each layer. Instead of `ratio`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65536), example = 32)]
+    pub keep: Option<usize>,
+    /// What makes a channel important.
+    #[serde(default)]
+    pub importance: Importance,
+    /// Counts are rounded up to a multiple of this.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 1024), example = 8)]
+    pub round_to: usize,
+    /// At most this many rows are looked at for the importance `activation`.
+    #[serde(default = "rows")]
+    #[schemars(range(min = 8, max = 1_000_000))]
+    pub calibration_rows: usize,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn rows() -> usize {
+    512
+}
+
+impl ChannelsParameters {
+    fn structure(&self) -> Structure {
+        let Self { ratio, keep, importance, round_to, calibration_rows } = *self;
+        let kind = Kind { tables: &["channels"], one: "channel", lacking: "channels of its own" };
+        Structure { kind, ratio, keep, importance, round_to, calibration_rows }
+    }
+}
+
+/// The pass.
+pub struct Channels;
+
+impl Definition for Channels {
+    type Parameters = ChannelsParameters;
+
+    const INFO: PassInfo = PassInfo {
+        id: "prune/channels",
+        summary: "remove the least important channels of convolutions, so that they become smaller",
+        version: 1,
+        needs: &[Needs::BuiltModel, Needs::FloatWeights, Needs::Family],
+        leaves: &[Leaves::Shapes],
+    };
+
+    fn check(parameters: &ChannelsParameters) -> Vec<Problem> {
+        parameters.structure().problems()
+    }
+
+    fn plan(parameters: &ChannelsParameters, cx: &PlanCx<'_>) -> Result<Effect, Vec<Problem>> {
+        parameters.structure().plan(cx)
+    }
+
+    fn run(parameters: &ChannelsParameters, cx: &mut Cx<'_>, model: Checkpoint) -> Result<Outcome, PassError> {
+        parameters.structure().run(cx, model)
+    }
+}

@@ -1,0 +1,139 @@
+//! Units of zeros go without a trace, and plans come true, in every family that has such units.
+
+use candle_core::Tensor;
+use paring_model::config::Spec;
+use paring_model::inputs::Matrix;
+use paring_model::{Checkpoint, families};
+use paring_train::Stream;
+use rand::RngExt as _;
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use crate::builtin;
+use crate::pass::Definition;
+use crate::prune::channels::Channels;
+use crate::prune::heads::Heads;
+use crate::prune::neurons::Neurons;
+use crate::testing::transformers::{decoder, encoder, of_tokens};
+use crate::testing::{Bench, built, classes, inputs, labels};
+
+/// A residual network on images of 4 x 4, every layer with a batch norm.
+fn convnet() -> Checkpoint {
+    let layers = json!({"input": [1, 4, 4], "layers": [{"conv": {"channels": 4, "batch_norm": true}},
+        {"residual": {"channels": 6}}, {"residual": {"channels": 6}}, {"conv": {"channels": 5}},
+        {"dense": {"width": 7}}]});
+    let spec = Spec::from_parts("convnet", &layers).unwrap();
+    let stream = Stream::new(3);
+    let fill = &mut |name: &str, buffer: &mut [f32]| {
+        let mut rng = stream.split(name).rng();
+        buffer.iter_mut().for_each(|number| *number = rng.random_range(0.1..1.0));
+    };
+    families::initialize(&spec, &inputs(16), &labels(&["a", "b"]), fill).unwrap()
+}
+
+fn of_rows(model: &Checkpoint) -> Vec<f32> {
+    let width = model.inputs().map_or(0, paring_model::Inputs::width);
+    let data = (0..3 * width).map(|place| ((place * 37 % 101) as f32 - 50.0) / 25.0).collect();
+    let rows = Matrix { rows: 3, columns: width, data }.into();
+    model.predict(&rows, 8).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+}
+
+/// All that produces the first and the last unit of each group of a kind becomes zero.
+fn silence(model: &mut Checkpoint, kinds: &[&str]) {
+    for group in model.outline().units().unwrap().into_iter().filter(|group| kinds.contains(&group.kind)) {
+        for slice in group.slices.iter().filter(|slice| slice.axis == 0) {
+            let tensor = model.tensor(&slice.tensor).unwrap();
+            let mut numbers: Vec<f32> = tensor.flatten_all().unwrap().to_vec1().unwrap();
+            let row = numbers.len() / tensor.dims()[0];
+            for unit in [0, group.count - 1] {
+                let start = (slice.offset + unit * slice.width) * row;
+                numbers[start..start + slice.width * row].fill(0.0);
+            }
+            let tensor = Tensor::from_vec(numbers, tensor.dims(), tensor.device()).unwrap();
+            model.set_tensor(&slice.tensor, tensor);
+        }
+    }
+}
+
+fn check<D: Definition>(
+    parameters: &Value,
+    mut model: Checkpoint,
+    kinds: &[&str],
+    answers: fn(&Checkpoint) -> Vec<f32>,
+) {
+    silence(&mut model, kinds);
+    let outcome = Bench::empty().run::<D>(parameters, &model).unwrap();
+    assert!(outcome.model.outline().parameters() < model.outline().parameters());
+    let (before, after) = (answers(&model), answers(&outcome.model));
+    let far = before.iter().zip(&after).fold(0.0_f32, |far, (one, other)| far.max((one - other).abs()));
+    assert!(far < 1e-5 && before.iter().any(|number| *number != 0.0), "{far}: {before:?}");
+}
+
+/// Each group has more units than two, but for the decoder's two groups of heads and the encoder's two heads, of which
+/// both are silent.
+#[test]
+fn units_of_zeros_change_no_output() {
+    check::<Neurons>(&json!({"keep": 10}), decoder(), &["neurons"], of_tokens);
+    check::<Neurons>(&json!({"ratio": 0.1}), encoder(), &["neurons"], of_tokens);
+    check::<Neurons>(&json!({"keep": 4}), built(&[6, 6], inputs(5), labels(&["a", "b"])), &["neurons"], of_rows);
+    check::<Heads>(&json!({"keep": 1}), decoder(), &["kv_groups"], of_tokens);
+    check::<Heads>(&json!({"ratio": 0.5}), encoder(), &["heads"], of_tokens);
+    check::<Channels>(&json!({"ratio": 0.34}), convnet(), &["channels"], of_rows);
+}
+
+/// Removing what is not silent does change them, so that the comparison says something.
+#[test]
+fn other_units_do() {
+    let outcome = Bench::empty().run::<Channels>(&json!({"ratio": 0.34}), &convnet()).unwrap();
+    assert_ne!(of_rows(&outcome.model), of_rows(&convnet()));
+}
+
+/// The channels of both residual blocks are added to each other: one group, of all convolutions that write it.
+#[test]
+fn channels_that_are_added_go_together() {
+    let effect = Bench::empty().plan::<Channels>(&json!({"keep": 3}), &convnet()).unwrap();
+    let outcome = Bench::empty().run::<Channels>(&json!({"keep": 3}), &convnet()).unwrap();
+    let rows = |name: &str| outcome.model.tensor(name).unwrap().dims()[0];
+    assert_eq!([rows("layers.1.conv2.weight"), rows("layers.2.conv2.weight")], [3, 3]);
+    assert_eq!(outcome.model.tensor("layers.3.weight").unwrap().dims()[..2], [3, 3]);
+    assert_eq!(outcome.model.tensor("layers.4.weight").unwrap().dims(), [7, 3 * 16]);
+    assert!(effect.notes.contains(&"`layers.3`: 3 of 5 channels stay".to_owned()), "{:?}", effect.notes);
+}
+
+/// Channels that a ReLU silences have no activation, however large their weights.
+#[test]
+fn silent_channels_go_first_by_activation() {
+    let mut model = convnet();
+    let bias = model.tensor("layers.3.bias").unwrap();
+    let bias = Tensor::new(&[1.0_f32, -1e4, 1.0, -1e4, 1.0], bias.device()).unwrap();
+    model.set_tensor("layers.3.bias", bias);
+    let rows: Vec<Vec<f64>> = (0..8).map(|row| (0..16).map(|place| f64::from((row * place) % 5)).collect()).collect();
+    let rows: Vec<&[f64]> = rows.iter().map(Vec::as_slice).collect();
+    let bench = Bench::with_rows(classes(&rows, &["a", "b", "a", "b", "a", "b", "a", "b"]));
+    let outcome = bench.run::<Channels>(&json!({"ratio": 0.4, "importance": "activation"}), &model).unwrap();
+    assert_eq!(outcome.receipt.details["layers.3"]["kept"], json!([0, 2, 4]));
+    assert_eq!(outcome.receipt.details["layers.3"]["scores"][1], json!(0.0));
+}
+
+#[rstest]
+#[case(json!({}), "", "has neither `ratio` nor `keep`")]
+#[case(json!({"ratio": 1}), "/ratio", "is `1`, expected a number from 0 (exclusive) to 1 (exclusive)")]
+#[case(json!({"ratio": 0}), "/ratio", "is `0`, expected a number from 0 (exclusive) to 1 (exclusive)")]
+fn all_and_nothing_are_refused(#[case] parameters: Value, #[case] pointer: &str, #[case] message: &str) {
+    for configured in [
+        builtin::pass::<Heads>().configure(&parameters),
+        builtin::pass::<Channels>().configure(&parameters),
+        builtin::pass::<Neurons>().configure(&parameters),
+    ] {
+        let problems = configured.err().unwrap();
+        assert_eq!((problems[0].pointer.as_str(), problems[0].message.as_str()), (pointer, message));
+    }
+}
+
+#[test]
+fn targets_without_units_are_refused() {
+    let model = built(&[4], inputs(2), labels(&["a", "b"]));
+    let problems = Bench::empty().plan::<Channels>(&json!({"ratio": 0.5}), &model).unwrap_err();
+    let expected = "removes no channel (`layers.0`: has no channels of its own; `head`: has no channels of its own)";
+    assert_eq!(problems[0].message, expected);
+}
