@@ -7,6 +7,7 @@ mod lengths;
 mod mask;
 mod owl;
 mod pattern;
+mod reconstruct;
 mod structured;
 mod told;
 

@@ -74,11 +74,13 @@ impl Group {
     }
 }
 
-/// The targets that multiply, by the input they share, in forward order.
+/// The targets that multiply, by the input they share, in forward order. Convolutions of different kernels see different
+/// patches of one image.
 pub(crate) fn groups(sites: &[Site]) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for site in sites.iter().filter(|site| !is_table(site)) {
-        let shares = |group: &&mut Group| group.sites.iter().any(|other| site.shares_input_with.contains(&other.name));
+        let is_same = |other: &Site| other.kind == site.kind && site.shares_input_with.contains(&other.name);
+        let shares = |group: &&mut Group| group.sites.iter().any(is_same);
         match groups.iter_mut().find(shares) {
             Some(group) => group.sites.push(site.clone()),
             None => groups.push(Group { sites: vec![site.clone()] }),
@@ -134,6 +136,20 @@ pub(crate) fn walk(
     visitor: &mut dyn Visitor,
 ) -> Result<(Checkpoint, IndexMap<String, Figures>), PassError> {
     run(cx, cx.sites, model, calibration, visitor, true)
+}
+
+/// As [`walk`], at any sites.
+///
+/// # Errors
+/// As [`walk`].
+pub(crate) fn walk_at(
+    cx: &Cx<'_>,
+    sites: &[Site],
+    model: Checkpoint,
+    calibration: &Calibration,
+    visitor: &mut dyn Visitor,
+) -> Result<(Checkpoint, IndexMap<String, Figures>), PassError> {
+    run(cx, sites, model, calibration, visitor, true)
 }
 
 fn run(

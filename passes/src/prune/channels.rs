@@ -21,12 +21,12 @@ use crate::receipt::Outcome;
 /// important channels the earlier stays.
 ///
 /// # When to use
-/// Where a convolutional network must be smaller and faster on any machine: cost falls with the product of the widths on
-/// both sides. Train for an epoch or more after it.
+/// Where a convolutional network must be smaller and faster on any machine: cost falls with the product of the widths
+/// on both sides. Train for an epoch or more after it.
 ///
 /// # When not to
-/// Where every channel matters (a width that is small already): `prune/magnitude` takes single weights and loses less at
-/// equal counts. After quantization, which leaves no float weights. `prune/neurons` cuts fully connected layers.
+/// Where every channel matters (a width that is small already): `prune/magnitude` takes single weights and loses less
+/// at equal counts. After quantization, which leaves no float weights. `prune/neurons` cuts fully connected layers.
 ///
 /// # Parameters
 /// Either `ratio`, the fraction of channels removed from each layer (rounded to the nearest whole number), or `keep`,
@@ -34,15 +34,19 @@ use crate::receipt::Outcome;
 /// and needs no data; `activation` is its mean absolute value as the next layer reads it, over `calibration_rows` rows,
 /// drawn at random from the calibration part of the data, or from the training part where there is none. `round_to`
 /// rounds widths up to a multiple, which fast kernels like (8 or 16); at least one channel always stays.
+/// With `reconstruct`, the matrices that read what is removed are fitted anew to what stays, by least squares over the
+/// calibration rows, layer after layer, so that their outputs move least.
 ///
 /// # Cost and limits
-/// One pass over the weights, and one of the calibration rows through the model for `activation`. A layer that has no
-/// more channels than are kept stays as it is; if that is so for all targets, the plan is refused.
+/// One pass over the weights, and one of the calibration rows through the model for `activation` and `reconstruct`
+/// each. A layer that has no more channels than are kept stays as it is; if that is so for all targets, the plan is
+/// refused.
 ///
 /// # Source
 /// Li et al. 2017, "Pruning Filters for Efficient ConvNets", section 3.1, for magnitude; Fang et al. 2023, "DepGraph:
-/// Towards Any Structural Pruning", section 3, for what goes together; Muralidharan et al. 2024, "Compact Language Models
-/// via Pruning and Knowledge Distillation", section 2.2, for activation.
+/// Towards Any Structural Pruning", section 3, for what goes together; Muralidharan et al. 2024, "Compact Language
+/// Models via Pruning and Knowledge Distillation", section 2.2, for activation; He et al. 2017, "Channel Pruning for
+/// Accelerating Very Deep Neural Networks", section 3.1, for `reconstruct`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChannelsParameters {
@@ -56,11 +60,14 @@ pub struct ChannelsParameters {
     /// What makes a channel important.
     #[serde(default)]
     pub importance: Importance,
+    /// What reads the units is fitted anew, by least squares, to those that are left.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reconstruct: bool,
     /// Counts are rounded up to a multiple of this.
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 1024), example = 8)]
     pub round_to: usize,
-    /// At most this many rows are looked at for the importance `activation`.
+    /// At most this many rows are looked at for the importance `activation` and to `reconstruct`.
     #[serde(default = "rows")]
     #[schemars(range(min = 8, max = 1_000_000))]
     pub calibration_rows: usize,
@@ -76,9 +83,9 @@ fn rows() -> usize {
 
 impl ChannelsParameters {
     fn structure(&self) -> Structure {
-        let Self { ratio, keep, importance, round_to, calibration_rows } = *self;
+        let Self { ratio, keep, importance, reconstruct, round_to, calibration_rows } = *self;
         let kind = Kind { tables: &["channels"], one: "channel", lacking: "channels of its own" };
-        Structure { kind, ratio, keep, importance, round_to, calibration_rows }
+        Structure { kind, ratio, keep, importance, reconstruct, round_to, calibration_rows }
     }
 }
 

@@ -21,27 +21,31 @@ use crate::receipt::Outcome;
 /// layer. All layers are scored on the model as it comes; of equally important heads the earlier stays.
 ///
 /// # When to use
-/// To make encoders and decoders smaller and faster with ordinary dense kernels; together with `prune/neurons`, and with
-/// training or distillation after both.
+/// To make encoders and decoders smaller and faster with ordinary dense kernels; together with `prune/neurons`, and
+/// with training or distillation after both.
 ///
 /// # When not to
-/// Where few heads are left: each does more work then. After quantization, which leaves no float weights. MPNet's layers
-/// share one bias a head, so that none of its heads can go.
+/// Where few heads are left: each does more work then. After quantization, which leaves no float weights. MPNet's
+/// layers share one bias a head, so that none of its heads can go.
 ///
 /// # Parameters
 /// Either `ratio`, the fraction of heads removed from each layer (rounded to the nearest whole number), or `keep`, the
 /// number that stays in each. `importance`: `magnitude` is the sum of |w| over the rows of query, key and value that
-/// make a head and needs no data; `activation` is the mean absolute value of what the attention output reads of it, over
-/// `calibration_rows` rows, drawn at random from the calibration part of the data, or from the training part where there
-/// is none. `round_to` rounds counts up to a multiple; at least one head always stays.
+/// make a head and needs no data; `activation` is the mean absolute value of what the attention output reads of it,
+/// over `calibration_rows` rows, drawn at random from the calibration part of the data, or from the training part where
+/// there is none. `round_to` rounds counts up to a multiple; at least one head always stays. With `reconstruct`, the
+/// matrices that read what is removed are fitted anew to what stays, by least squares over the calibration rows, layer
+/// after layer, so that their outputs move least.
 ///
 /// # Cost and limits
-/// One pass over the weights, and one of the calibration rows through the model for `activation`. A layer that has no
-/// more heads than are kept stays as it is; if that is so for all targets, the plan is refused.
+/// One pass over the weights, and one of the calibration rows through the model for `activation` and `reconstruct`
+/// each. A layer that has no more heads than are kept stays as it is; if that is so for all targets, the plan is
+/// refused.
 ///
 /// # Source
-/// Michel et al. 2019, "Are Sixteen Heads Really Better than One?", section 2.2, for heads as units; Muralidharan et al.
-/// 2024, "Compact Language Models via Pruning and Knowledge Distillation", section 2.2, for activation.
+/// Michel et al. 2019, "Are Sixteen Heads Really Better than One?", section 2.2, for heads as units; Muralidharan et
+/// al. 2024, "Compact Language Models via Pruning and Knowledge Distillation", section 2.2, for activation; He et al.
+/// 2017, "Channel Pruning for Accelerating Very Deep Neural Networks", section 3.1, for `reconstruct`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HeadsParameters {
@@ -55,11 +59,14 @@ pub struct HeadsParameters {
     /// What makes a head important.
     #[serde(default)]
     pub importance: Importance,
+    /// What reads the units is fitted anew, by least squares, to those that are left.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reconstruct: bool,
     /// Counts are rounded up to a multiple of this.
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 1024), example = 2)]
     pub round_to: usize,
-    /// At most this many rows are looked at for the importance `activation`.
+    /// At most this many rows are looked at for the importance `activation` and to `reconstruct`.
     #[serde(default = "rows")]
     #[schemars(range(min = 8, max = 1_000_000))]
     pub calibration_rows: usize,
@@ -75,9 +82,9 @@ fn rows() -> usize {
 
 impl HeadsParameters {
     fn structure(&self) -> Structure {
-        let Self { ratio, keep, importance, round_to, calibration_rows } = *self;
+        let Self { ratio, keep, importance, reconstruct, round_to, calibration_rows } = *self;
         let kind = Kind { tables: &["heads", "kv_groups"], one: "head", lacking: "attention heads of its own" };
-        Structure { kind, ratio, keep, importance, round_to, calibration_rows }
+        Structure { kind, ratio, keep, importance, reconstruct, round_to, calibration_rows }
     }
 }
 

@@ -38,9 +38,10 @@ use crate::wording::counted;
 /// For models of few layers, where each does much; `prune/neurons` and `prune/heads` take less from every layer there.
 ///
 /// # Parameters
-/// One of: `remove`, the number of layers that go; `ratio`, the fraction of them that goes (rounded to the nearest whole
-/// number); `layers`, the numbers of those that go, from 0, whatever their influence. A layer is removed only if all of
-/// its matrices are targets: `ignore: ["model.layers.0.*"]` keeps the first one. `calibration_rows` are drawn at random.
+/// One of: `remove`, the number of layers that go; `ratio`, the fraction of them that goes (rounded to the nearest
+/// whole number); `layers`, the numbers of those that go, from 0, whatever their influence. A layer is removed only if
+/// all of its matrices are targets: `ignore: ["model.layers.0.*"]` keeps the first one. `calibration_rows` are drawn at
+/// random.
 ///
 /// # Cost and limits
 /// One pass of the calibration rows through the model; none with `layers`. At least one layer stays. Fewer than 8 rows

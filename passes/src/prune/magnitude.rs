@@ -37,9 +37,10 @@ use ratios::{erk, zero_by_lamp};
 ///
 /// # Parameters
 /// Either `sparsity`, the fraction of weights that are zero afterwards, with `scope`: `global` ranks the weights of all
-/// targets together, so that layers with small weights lose more; `per_site` takes the same fraction of each; `erk` takes
-/// fewer from small layers, by the sum of their dimensions over the product; `lamp` ranks the weights of all targets
-/// together, each by its square over the sum of the squares of the weights of its layer that are no smaller. Or `pattern`, such as `"2:4"`: at most 2 of each 4 consecutive inputs of an output channel are not zero, the form that
+/// targets together, so that layers with small weights lose more; `per_site` takes the same fraction of each; `erk`
+/// takes fewer from small layers, by the sum of their dimensions over the product; `lamp` ranks the weights of all
+/// targets together, each by its square over the sum of the squares of the weights of its layer that are no smaller. Or
+/// `pattern`, such as `"2:4"`: at most 2 of each 4 consecutive inputs of an output channel are not zero, the form that
 /// sparse matrix units run. The height and width of a convolution's kernel count as inputs, as in the flattened matrix.
 /// The pattern's group must divide the inputs of every target.
 ///
@@ -49,8 +50,8 @@ use ratios::{erk, zero_by_lamp};
 ///
 /// # Source
 /// Han et al. 2015, "Learning both Weights and Connections for Efficient Neural Networks", section 3; Mishra et al.
-/// 2021, "Accelerating Sparse Deep Neural Networks", for patterns; Evci et al. 2020, "Rigging the Lottery", section 3, for
-/// `erk`; Lee et al. 2021, "Layer-adaptive Sparsity for the Magnitude-based Pruning", section 3.1, for `lamp`.
+/// 2021, "Accelerating Sparse Deep Neural Networks", for patterns; Evci et al. 2020, "Rigging the Lottery", section 3,
+/// for `erk`; Lee et al. 2021, "Layer-adaptive Sparsity for the Magnitude-based Pruning", section 3.1, for `lamp`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MagnitudeParameters {

@@ -25,7 +25,8 @@ use crate::receipt::Outcome;
 ///
 /// # When not to
 /// Where every neuron matters (a width that is small already): `prune/magnitude` takes single weights and loses less at
-/// equal counts. After quantization, which leaves no float weights. `prune/channels` and `prune/heads` remove other units.
+/// equal counts. After quantization, which leaves no float weights. `prune/channels` and `prune/heads` remove other
+/// units.
 ///
 /// # Parameters
 /// Either `ratio`, the fraction of neurons removed from each layer (rounded to the nearest whole number), or `keep`,
@@ -33,14 +34,18 @@ use crate::receipt::Outcome;
 /// and needs no data; `activation` is its mean absolute value after the nonlinearity over `calibration_rows` rows,
 /// drawn at random from the calibration part of the data, or from the training part where there is none. `round_to`
 /// rounds widths up to a multiple, which fast kernels like (8 or 16); at least one neuron always stays.
+/// With `reconstruct`, the matrices that read what is removed are fitted anew to what stays, by least squares over the
+/// calibration rows, layer after layer, so that their outputs move least.
 ///
 /// # Cost and limits
-/// One pass over the weights, and one of the calibration rows through the model for `activation`. A layer that has no
-/// more neurons than are kept stays as it is; if that is so for all targets, the plan is refused.
+/// One pass over the weights, and one of the calibration rows through the model for `activation` and `reconstruct`
+/// each. A layer that has no more neurons than are kept stays as it is; if that is so for all targets, the plan is
+/// refused.
 ///
 /// # Source
 /// Li et al. 2017, "Pruning Filters for Efficient ConvNets", section 3.1, for magnitude; Muralidharan et al. 2024,
-/// "Compact Language Models via Pruning and Knowledge Distillation", section 2.2, for activation.
+/// "Compact Language Models via Pruning and Knowledge Distillation", section 2.2, for activation; He et al. 2017,
+/// "Channel Pruning for Accelerating Very Deep Neural Networks", section 3.1, for `reconstruct`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NeuronsParameters {
@@ -54,11 +59,14 @@ pub struct NeuronsParameters {
     /// What makes a neuron important.
     #[serde(default)]
     pub importance: Importance,
+    /// What reads the units is fitted anew, by least squares, to those that are left.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reconstruct: bool,
     /// Widths are rounded up to a multiple of this.
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 1024), example = 8)]
     pub round_to: usize,
-    /// At most this many rows are looked at for the importance `activation`.
+    /// At most this many rows are looked at for the importance `activation` and to `reconstruct`.
     #[serde(default = "rows")]
     #[schemars(range(min = 8, max = 1_000_000))]
     pub calibration_rows: usize,
@@ -74,9 +82,9 @@ fn rows() -> usize {
 
 impl NeuronsParameters {
     fn structure(&self) -> Structure {
-        let Self { ratio, keep, importance, round_to, calibration_rows } = *self;
+        let Self { ratio, keep, importance, reconstruct, round_to, calibration_rows } = *self;
         let kind = Kind { tables: &["neurons"], one: "neuron", lacking: "hidden neurons" };
-        Structure { kind, ratio, keep, importance, round_to, calibration_rows }
+        Structure { kind, ratio, keep, importance, reconstruct, round_to, calibration_rows }
     }
 }
 

@@ -27,10 +27,10 @@ use solve::Layer;
 /// calibration inputs tell how.
 ///
 /// # What it does
-/// For each layer the mean of x x^T over its calibration inputs, H, is the second derivative of the squared error of its
-/// outputs, and U the upper Cholesky factor of H^-1. Columns are settled from the first to the last. At the start of
-/// each block of 128 columns (of each group, for a pattern), the weights of least w^2 / U_jj^2 are chosen: over all rows
-/// of the block together, or for each row in its group. They become zero; the error, over the diagonal of U, is
+/// For each layer the mean of x x^T over its calibration inputs, H, is the second derivative of the squared error of
+/// its outputs, and U the upper Cholesky factor of H^-1. Columns are settled from the first to the last. At the start
+/// of each block of 128 columns (of each group, for a pattern), the weights of least w^2 / U_jj^2 are chosen: over all
+/// rows of the block together, or for each row in its group. They become zero; the error, over the diagonal of U, is
 /// subtracted from the columns that follow, by the row of U. Layers are worked on in the order in which they run, and
 /// each sees the inputs that the layers before it make once they are pruned. The zeros become a mask: later training
 /// leaves them at zero, and quantization represents them exactly. Biases and norms stay as they are.
@@ -46,18 +46,19 @@ use solve::Layer;
 ///
 /// # Parameters
 /// Either `sparsity`, the fraction of each layer's weights that are zero afterwards, or `pattern`, such as `"2:4"`: at
-/// most 2 of each 4 consecutive inputs of an output channel are not zero. The height and width of a convolution's kernel
-/// count as inputs, as in the flattened matrix. The pattern's group must divide the inputs of every target. With `owl`,
-/// such as `owl: {}`, layers in which more weights stand out lose fewer: a weight stands out when |w| times the length
-/// of its input is more than `outlier` times the mean of its layer, and the sparsities of layers lie at most twice
-/// `lambda` apart. `damping` is added to the diagonal of H, as a share of its mean; where H cannot be factored still, it
-/// is raised tenfold, and the receipt says so. `calibration_rows` are drawn at random.
+/// most 2 of each 4 consecutive inputs of an output channel are not zero. The height and width of a convolution's
+/// kernel count as inputs, as in the flattened matrix. The pattern's group must divide the inputs of every target. With
+/// `owl`, such as `owl: {}`, layers in which more weights stand out lose fewer: a weight stands out when |w| times the
+/// length of its input is more than `outlier` times the mean of its layer, and the sparsities of layers lie at most
+/// twice `lambda` apart. `damping` is added to the diagonal of H, as a share of its mean; where H cannot be factored
+/// still, it is raised tenfold, and the receipt says so. `calibration_rows` are drawn at random.
 ///
 /// # Cost and limits
-/// One pass of the calibration rows through the model, and one more with `owl`; for each layer of n inputs and m outputs
-/// about n^3 + m n^2 operations. It holds one block of the model, the calibration activations at one place, and H. Each
-/// block is kept as it is done: a run that was cut off goes on after the last one. Fewer than 8 rows, inputs that are
-/// not finite, and a layer that sees only zeros are refused. Lookup tables multiply nothing and stay as they are.
+/// One pass of the calibration rows through the model, and one more with `owl`; for each layer of n inputs and m
+/// outputs about n^3 + m n^2 operations. It holds one block of the model, the calibration activations at one place, and
+/// H. Each block is kept as it is done: a run that was cut off goes on after the last one. Fewer than 8 rows, inputs
+/// that are not finite, and a layer that sees only zeros are refused. Lookup tables multiply nothing and stay as they
+/// are.
 ///
 /// # Source
 /// Frantar & Alistarh 2023, "SparseGPT: Massive Language Models Can Be Accurately Pruned in One-Shot", section 3 and

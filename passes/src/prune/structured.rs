@@ -1,5 +1,5 @@
-//! Structured pruning: whole units removed, so that tensors become smaller. What the passes for neurons, heads and channels
-//! share; each says which units it removes.
+//! Structured pruning: whole units removed, so that tensors become smaller. What the passes for neurons, heads and
+//! channels share; each says which units it removes.
 
 use indexmap::IndexMap;
 use paring_data::Part;
@@ -10,12 +10,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::importance::{by_activation, by_magnitude, keep_best};
+use super::reconstruct::Reconstruction;
 use crate::calibration::{self, Calibration};
 use crate::context::Cx;
 use crate::effect::{Effect, PlanCx};
 use crate::error::{PassError, Problem};
 use crate::fraction::Fraction;
 use crate::receipt::{Outcome, Receipt};
+use crate::walk::{Figures, walk_at};
 use crate::weights;
 use crate::wording::counted;
 
@@ -50,6 +52,8 @@ pub(crate) struct Structure {
     pub(crate) keep: Option<usize>,
     /// Which go.
     pub(crate) importance: Importance,
+    /// What reads the units is fitted anew to those that are left.
+    pub(crate) reconstruct: bool,
     /// What stays is rounded up to a multiple of this.
     pub(crate) round_to: usize,
     /// At most this many rows are looked at.
@@ -62,6 +66,10 @@ impl Structure {
         let removed = self.ratio.map_or(0, |ratio| (count as f64 * ratio.value()).round() as usize);
         let kept = self.keep.unwrap_or(count.saturating_sub(removed)).max(1);
         kept.next_multiple_of(self.round_to.max(1)).min(count)
+    }
+
+    fn looks_at_rows(&self) -> bool {
+        self.reconstruct || self.importance == Importance::Activation
     }
 
     /// What is wrong with it: one of the two amounts has to be given.
@@ -83,7 +91,7 @@ impl Structure {
     /// What stands against it, a run that would remove nothing among that.
     pub(crate) fn plan(&self, cx: &PlanCx<'_>) -> Result<Effect, Vec<Problem>> {
         let mut problems = weights::problems(cx);
-        if self.importance == Importance::Activation {
+        if self.looks_at_rows() {
             problems.extend(calibration::problem(cx));
         }
         if !problems.is_empty() {
@@ -91,7 +99,7 @@ impl Structure {
         }
         let mut effect = Effect::same_shape(cx.outline);
         self.shrink(cx, &mut effect).map_err(|problem| vec![problem])?;
-        if self.importance == Importance::Activation {
+        if self.looks_at_rows() {
             effect.notes.extend(cx.stand_in_note(Part::Calibrate));
         }
         Ok(effect)
@@ -104,14 +112,32 @@ impl Structure {
     pub(crate) fn run(&self, cx: &Cx<'_>, mut model: Checkpoint) -> Result<Outcome, PassError> {
         let mut groups = self.groups(&model.outline(), cx.sites)?;
         groups.retain(|group| self.kept(group.count) < group.count);
-        let scores = self.scores(cx, &model, &groups)?;
+        let calibration =
+            self.looks_at_rows().then(|| Calibration::new(cx, &model, self.calibration_rows)).transpose()?;
+        let scores = match (self.importance, &calibration) {
+            (Importance::Activation, Some(calibration)) => by_activation(cx, &model, calibration, &groups)?,
+            _ => groups.iter().map(|group| by_magnitude(&model, group)).collect::<Result<_, _>>()?,
+        };
+        let kept: Vec<Vec<usize>> =
+            groups.iter().zip(&scores).map(|(group, scores)| keep_best(scores, self.kept(group.count))).collect();
         let mut receipt = Receipt::default();
-        for (group, scores) in groups.iter().zip(scores) {
-            let kept = keep_best(&scores, self.kept(group.count));
-            keep_units(&mut model, group, &kept)?;
-            self.record(&mut receipt, group, &kept, &scores);
+        let kept: Vec<(UnitGroup, Vec<usize>)> = groups.into_iter().zip(kept).collect();
+        for ((group, kept), scores) in kept.iter().zip(&scores) {
+            self.record(&mut receipt, group, kept, scores);
         }
         self.summarize(&mut receipt);
+        if let Some(calibration) = calibration.filter(|_| self.reconstruct) {
+            let mut sites = model.outline().sites()?;
+            let mut reconstruction = Reconstruction::new(&kept, &sites);
+            sites.retain(|site| reconstruction.reads(site));
+            let (fitted, figures) = walk_at(cx, &sites, model, &calibration, &mut reconstruction)?;
+            model = fitted;
+            receipt.figures.insert("output_error_ratio".to_owned(), error_ratio(&figures));
+            figures.into_iter().for_each(|(site, figures)| receipt.sites.entry(site).or_default().extend(figures));
+        }
+        for (group, kept) in &kept {
+            keep_units(&mut model, group, kept)?;
+        }
         Ok(Outcome { model, receipt })
     }
 
@@ -151,16 +177,6 @@ impl Structure {
         Ok(())
     }
 
-    fn scores(&self, cx: &Cx<'_>, model: &Checkpoint, groups: &[UnitGroup]) -> Result<Vec<Vec<f64>>, PassError> {
-        match self.importance {
-            Importance::Magnitude => groups.iter().map(|group| by_magnitude(model, group)).collect(),
-            Importance::Activation => {
-                let calibration = Calibration::new(cx, model, self.calibration_rows)?;
-                by_activation(cx, model, &calibration, groups)
-            }
-        }
-    }
-
     fn many(&self) -> String {
         format!("{}s", self.kind.one)
     }
@@ -185,6 +201,13 @@ impl Structure {
         receipt.figures.insert("kept".to_owned(), kept);
         receipt.figures.insert(units, all);
     }
+}
+
+/// The output error of all readers over what it would be with their weights as they were.
+fn error_ratio(sites: &IndexMap<String, Figures>) -> f64 {
+    let total = |name: &str| sites.values().filter_map(|figures| figures.get(name)).sum::<f64>();
+    let (fitted, cut) = (total("output_error"), total("cut_output_error"));
+    if cut > 0.0 { fitted / cut } else { 0.0 }
 }
 
 #[cfg(test)]

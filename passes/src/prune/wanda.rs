@@ -47,10 +47,10 @@ use crate::weights::FloatWeight;
 /// `lambda` apart. `calibration_rows` are drawn at random.
 ///
 /// # Cost and limits
-/// One pass of the calibration rows through the model, and one more with `owl`. It holds one block of the model and the calibration activations
-/// at one place. Each block is kept as it is done: a run that was cut off goes on after the last one. Fewer than 8
-/// rows, inputs that are not finite, and a layer that sees only zeros are refused. Lookup tables multiply nothing and
-/// stay as they are.
+/// One pass of the calibration rows through the model, and one more with `owl`. It holds one block of the model and the
+/// calibration activations at one place. Each block is kept as it is done: a run that was cut off goes on after the
+/// last one. Fewer than 8 rows, inputs that are not finite, and a layer that sees only zeros are refused. Lookup tables
+/// multiply nothing and stay as they are.
 ///
 /// # Source
 /// Sun et al. 2023, "A Simple and Effective Pruning Approach for Large Language Models", section 3 and algorithm 1;

@@ -45,12 +45,15 @@ fn fashion_mnist_reads_as_images_with_labels() {
     assert_eq!(data.columns(), ["features", "label"]);
 }
 
-#[test]
-fn the_fashion_mnist_recipe_meets_its_gates() {
-    asset("fashion-mnist/train-images-idx3-ubyte.gz");
+#[rstest::rstest]
+#[case("fashion-mnist", "fashion-mnist/train-images-idx3-ubyte.gz")]
+#[case("prune-heads", "minilm/model.safetensors")]
+#[case("prune-layers", "smollm2/smollm2.gguf")]
+fn recipes_over_downloads_run_and_meet_their_gates(#[case] recipe: &str, #[case] needed: &str) {
+    asset(needed);
     let scratch = Scratch::new();
     let mut command = scratch.paring();
-    command.args(["run", "recipes/fashion-mnist.yaml", "--root", "tests/assets/files"]);
+    command.arg("run").arg(format!("recipes/{recipe}.yaml")).args(["--root", "tests/assets/files"]);
     let output = command.arg("--out").arg(scratch.path("out")).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(scratch.path("out/model/model.safetensors").is_file());

@@ -49,7 +49,8 @@ fn an_encoder_keeps_its_head() {
     assert_eq!(problems[0].message, "leaves none of the 1 layers");
 }
 
-/// A layer that adds nothing turns its input by nothing; what the other one does is worked out from its input and output.
+/// A layer that adds nothing turns its input by nothing; what the other one does is worked out from its input and
+/// output.
 #[test]
 fn influence_is_how_far_a_layer_turns_its_input() {
     let model = idle(1);

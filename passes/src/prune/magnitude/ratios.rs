@@ -59,8 +59,8 @@ fn lamp(layer: &[f32]) -> Vec<f32> {
 mod tests {
     use super::{erk, lamp, zero_by_lamp};
 
-    /// Layers of 10 x 10 and 10 x 40 weights have (10 + 10) / 100 and (10 + 40) / 400: 0.2 and 0.125. To keep a quarter of
-    /// the 500 weights, 125 = scale * (0.2 * 100 + 0.125 * 400): a scale of 25/14, densities of 5/14 and 25/112.
+    /// Layers of 10 x 10 and 10 x 40 weights have (10 + 10) / 100 and (10 + 40) / 400: 0.2 and 0.125. To keep a quarter
+    /// of the 500 weights, 125 = scale * (0.2 * 100 + 0.125 * 400): a scale of 25/14, densities of 5/14 and 25/112.
     #[test]
     fn small_layers_stay_denser() {
         let found = erk(&[&[10, 10], &[10, 40]], 0.75);

@@ -48,8 +48,8 @@ fn per_site_each_target_loses_its_share() {
     assert_eq!(numbers(&outcome.model, "head.weight"), [5.0, 0.0, 0.0, 6.0]);
 }
 
-/// Both layers are 2 x 2, so that both lose half by their shapes; by adapted scores each keeps its largest, and the first
-/// its second.
+/// Both layers are 2 x 2, so that both lose half by their shapes; by adapted scores each keeps its largest, and the
+/// first its second.
 #[test]
 fn layers_lose_by_their_shape_or_by_adapted_scores() {
     let run =

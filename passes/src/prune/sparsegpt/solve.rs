@@ -91,8 +91,8 @@ impl<'a> Tile<'a> {
         self.layer.masked && self.before[lane * self.layer.factor.columns() + column] == 0.0
     }
 
-    /// What the loss of each weight of some columns costs, row by row. A zero that stays goes first, then a weight whose
-    /// input is always zero.
+    /// What the loss of each weight of some columns costs, row by row. A zero that stays goes first, then a weight
+    /// whose input is always zero.
     fn scores(&self, columns: Range<usize>) -> Vec<f32> {
         let factor = self.layer.factor;
         let score = |lane: usize, column: usize| match self.now.weights(column)[lane] {

@@ -15,7 +15,7 @@ use crate::prune::channels::Channels;
 use crate::prune::heads::Heads;
 use crate::prune::neurons::Neurons;
 use crate::testing::transformers::{decoder, encoder, of_tokens};
-use crate::testing::{Bench, built, classes, inputs, labels};
+use crate::testing::{Bench, built, classes, inputs, labels, matrix};
 
 /// A residual network on images of 4 x 4, every layer with a batch norm.
 fn convnet() -> Checkpoint {
@@ -113,6 +113,40 @@ fn silent_channels_go_first_by_activation() {
     let outcome = bench.run::<Channels>(&json!({"ratio": 0.4, "importance": "activation"}), &model).unwrap();
     assert_eq!(outcome.receipt.details["layers.3"]["kept"], json!([0, 2, 4]));
     assert_eq!(outcome.receipt.details["layers.3"]["scores"][1], json!(0.0));
+}
+
+/// Of two neurons that always say the same one goes: the layer after it gives its weight to the other.
+#[test]
+fn readers_are_fitted_to_what_is_left() {
+    let mut model = built(&[3], inputs(2), labels(&["a", "b"]));
+    model.set_tensor("layers.0.weight", matrix(&[&[1.0, 2.0], &[0.5, 1.0], &[3.0, 1.0]]));
+    model.set_tensor("layers.0.bias", matrix(&[&[0.0, 0.0, 0.0]]).squeeze(0).unwrap());
+    model.set_tensor("head.weight", matrix(&[&[1.0, 2.0, 3.0], &[4.0, 5.0, -6.0]]));
+    let rows: Vec<[f64; 2]> = (1..=8).map(|row| [f64::from(row), f64::from(row * 3 % 5)]).collect();
+    let rows: Vec<&[f64]> = rows.iter().map(|row| row.as_slice()).collect();
+    let bench = Bench::with_rows(classes(&rows, &["a", "b", "a", "b", "a", "b", "a", "b"]));
+    let outcome = bench.run::<Neurons>(&json!({"keep": 2, "reconstruct": true}), &model).unwrap();
+    let found: Vec<f32> = outcome.model.tensor("head.weight").unwrap().flatten_all().unwrap().to_vec1().unwrap();
+    // The second neuron is half of the first: 1 + 2 / 2, and 4 + 5 / 2.
+    let expected = [2.0, 3.0, 6.5, -6.0];
+    assert!(found.iter().zip(expected).all(|(one, other)| (one - other).abs() < 5e-2), "{found:?}");
+    assert!(outcome.receipt.figures["output_error_ratio"] < 1e-4, "{:?}", outcome.receipt.figures);
+    assert_eq!(outcome.receipt.summary, "kept 2 of 3 neurons in 1 layer");
+}
+
+/// A convolution sees patches; silent channels are left out of the fit, and everything stays as it was.
+#[test]
+fn readers_of_silent_channels_stay_as_they_were() {
+    let mut model = convnet();
+    silence(&mut model, &["channels"]);
+    let rows: Vec<Vec<f64>> = (0..40).map(|row| (0..16).map(|place| f64::from((row * place) % 7)).collect()).collect();
+    let rows: Vec<&[f64]> = rows.iter().map(Vec::as_slice).collect();
+    let bench = Bench::with_rows(classes(&rows, &["a", "b"].repeat(20)));
+    let parameters = json!({"ratio": 0.34, "importance": "activation", "reconstruct": true});
+    let outcome = bench.run::<Channels>(&parameters, &model).unwrap();
+    let (before, after) = (of_rows(&model), of_rows(&outcome.model));
+    let most = before.iter().fold(0.0_f32, |most, number| most.max(number.abs()));
+    assert!(before.iter().zip(&after).all(|(one, other)| (one - other).abs() < 2e-2 * most), "{before:?} {after:?}");
 }
 
 #[rstest]

@@ -70,9 +70,16 @@ fn convnet() -> Spec {
     Spec::Convnet(ConvnetSpec { input: Some([1, 4, 4]), layers: vec![conv(4), conv(6)] })
 }
 
+/// The first convolution of a block, of 3 x 3, and its shortcut, of 1 x 1, read the same image.
+fn residual() -> Spec {
+    let layers = json!([{"conv": {"channels": 4}}, {"residual": {"channels": 6}}]);
+    Spec::from_parts("convnet", &json!({"input": [1, 4, 4], "layers": layers})).unwrap()
+}
+
 /// Weights and inputs are never zero, so that every zero is the pass's.
 #[rstest]
 #[case(mlp(), json!({"sparsity": 0.25}), None)]
+#[case(residual(), json!({"sparsity": 0.5}), None)]
 #[case(mlp(), json!({"pattern": "2:4"}), Some((4, 2)))]
 #[case(mlp(), json!({"pattern": "1:8"}), Some((8, 7)))]
 #[case(convnet(), json!({"sparsity": 0.75}), None)]
