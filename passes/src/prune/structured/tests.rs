@@ -100,19 +100,24 @@ fn channels_that_are_added_go_together() {
     assert!(effect.notes.contains(&"`layers.3`: 3 of 5 channels stay".to_owned()), "{:?}", effect.notes);
 }
 
-/// Channels that a ReLU silences have no activation, however large their weights.
+/// Channels that a ReLU silences have no activation, however large their weights, whether a convolution reads them or a
+/// layer of the flattened image.
 #[test]
 fn silent_channels_go_first_by_activation() {
     let mut model = convnet();
     let bias = model.tensor("layers.3.bias").unwrap();
     let bias = Tensor::new(&[1.0_f32, -1e4, 1.0, -1e4, 1.0], bias.device()).unwrap();
     model.set_tensor("layers.3.bias", bias);
+    let bias = Tensor::new(&[1.0_f32, -1e4, 1.0, 1.0], &candle_core::Device::Cpu).unwrap();
+    model.set_tensor("layers.0.norm.bias", bias);
     let rows: Vec<Vec<f64>> = (0..8).map(|row| (0..16).map(|place| f64::from((row * place) % 5)).collect()).collect();
     let rows: Vec<&[f64]> = rows.iter().map(Vec::as_slice).collect();
     let bench = Bench::with_rows(classes(&rows, &["a", "b", "a", "b", "a", "b", "a", "b"]));
     let outcome = bench.run::<Channels>(&json!({"ratio": 0.4, "importance": "activation"}), &model).unwrap();
     assert_eq!(outcome.receipt.details["layers.3"]["kept"], json!([0, 2, 4]));
     assert_eq!(outcome.receipt.details["layers.3"]["scores"][1], json!(0.0));
+    assert_eq!(outcome.receipt.details["layers.0"]["scores"][1], json!(0.0));
+    assert!(outcome.receipt.details["layers.0"]["scores"][0].as_f64().unwrap() > 0.0);
 }
 
 /// Of two neurons that always say the same one goes: the layer after it gives its weight to the other.
