@@ -26,7 +26,7 @@ pub struct Owl {
     /// Half of the distance between the sparsities of the layers with most and with fewest outliers, from 0 (exclusive)
     /// to 0.25 (exclusive).
     #[serde(default = "lambda")]
-    #[schemars(range(min = 0.0, max = 0.25), example = 0.08)]
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 0.25), example = 0.08)]
     pub lambda: f64,
     /// A weight stands out when its score is more than this many times the mean of its layer.
     #[serde(default = "outlier")]

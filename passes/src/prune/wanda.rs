@@ -95,7 +95,7 @@ impl Definition for Wanda {
     const INFO: PassInfo = PassInfo {
         id: "prune/wanda",
         summary: "set the weights to zero that matter least to their calibration inputs",
-        version: 1,
+        version: 2,
         needs: &[Needs::BuiltModel, Needs::FloatWeights, Needs::Family, Needs::CalibrateRows],
         leaves: &[Leaves::Masks],
     };

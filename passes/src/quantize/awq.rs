@@ -108,7 +108,7 @@ impl Definition for Awq {
     const INFO: PassInfo = PassInfo {
         id: "quantize/awq",
         summary: "round weights to integers of 2 to 8 bits after scaling up the channels of large activations",
-        version: 1,
+        version: 2,
         needs: &[Needs::BuiltModel, Needs::FloatWeights, Needs::Family, Needs::CalibrateRows],
         leaves: &[Leaves::QuantizedWeights],
     };

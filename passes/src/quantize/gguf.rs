@@ -121,7 +121,7 @@ impl Definition for Gguf {
     const INFO: PassInfo = PassInfo {
         id: "quantize/gguf",
         summary: "weights in llama.cpp's blocks of 2 to 8 bits, for GGUF files",
-        version: 2,
+        version: 3,
         needs: &[Needs::BuiltModel, Needs::FloatWeights],
         leaves: &[Leaves::QuantizedWeights],
     };

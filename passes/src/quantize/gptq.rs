@@ -127,7 +127,7 @@ impl Definition for Gptq {
     const INFO: PassInfo = PassInfo {
         id: "quantize/gptq",
         summary: "round weights to integers of 2 to 8 bits, later ones making up for the error of earlier ones",
-        version: 2,
+        version: 3,
         needs: &[Needs::BuiltModel, Needs::FloatWeights, Needs::Family, Needs::CalibrateRows],
         leaves: &[Leaves::QuantizedWeights],
     };

@@ -188,7 +188,7 @@ impl Definition for Mixed {
     const INFO: PassInfo = PassInfo {
         id: "quantize/mixed",
         summary: "round each layer to a number of bits of its own, the best choice within a budget",
-        version: 3,
+        version: 4,
         needs: &[Needs::BuiltModel, Needs::FloatWeights, Needs::Family, Needs::CalibrateRows],
         leaves: &[Leaves::QuantizedWeights],
     };

@@ -71,3 +71,37 @@ pub(crate) fn columns(group: &Group, input: &Tensor) -> Result<Tensor, PassError
         _ => Ok(input.clone()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use paring_model::config::Spec;
+    use paring_model::{Checkpoint, families};
+    use serde_json::json;
+
+    use super::groups;
+    use crate::testing::transformers::decoder;
+    use crate::testing::{inputs, labels};
+
+    fn names(model: &Checkpoint) -> Vec<Vec<String>> {
+        let groups = groups(&model.outline().sites().unwrap());
+        groups.iter().map(|group| group.sites.iter().map(|site| site.name.clone()).collect()).collect()
+    }
+
+    #[test]
+    fn query_key_and_value_see_the_same() {
+        let found = names(&decoder());
+        let expected = ["q_proj", "k_proj", "v_proj"].map(|part| format!("model.layers.0.self_attn.{part}"));
+        assert_eq!(found[0], expected);
+        assert_eq!(found[1], ["model.layers.0.self_attn.o_proj"]);
+    }
+
+    #[test]
+    fn kernels_of_other_sizes_see_other_patches_of_one_image() {
+        let layers = json!({"input": [1, 4, 4], "layers": [{"residual": {"channels": 6}}]});
+        let spec = Spec::from_parts("convnet", &layers).unwrap();
+        let fill = &mut |_: &str, buffer: &mut [f32]| buffer.fill(0.5);
+        let model = families::initialize(&spec, &inputs(16), &labels(&["a", "b"]), fill).unwrap();
+        let alone = |name: &str| names(&model).contains(&vec![name.to_owned()]);
+        assert!(alone("layers.0.conv1") && alone("layers.0.shortcut"), "{:?}", names(&model));
+    }
+}
