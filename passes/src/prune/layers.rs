@@ -6,6 +6,7 @@ use paring_data::Part;
 use paring_model::depth::{keep_layers, keep_layers_outline, layers};
 use paring_model::tap::LateWeights;
 use paring_model::{Checkpoint, Forward, Input, Outline, Site, WeightOutline};
+use paring_train::measure::{Direction, info};
 use paring_train::metrics::cosines;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -27,8 +28,9 @@ use crate::wording::counted;
 /// # What it does
 /// Runs the calibration rows through the model, and measures the block influence of each layer: 1 - the mean cosine of
 /// the angle between what goes into the layer and what comes out, over all tokens but padding. The layers of least
-/// influence are taken out whole; those that stay are numbered anew and the configuration follows. All layers are
-/// measured on the model as it comes; of equal ones the earlier stays. The receipt tells the influence of every layer.
+/// influence are taken out whole; those that stay are numbered anew and the configuration follows. With `measure`,
+/// those go without which the model measures best. All layers are judged on the model as it comes; of equal ones the
+/// earlier stays. The receipt tells what was found for every layer.
 ///
 /// # When to use
 /// To make a decoder or an encoder smaller and faster in proportion, on any machine: its layers cost the same and run
@@ -44,8 +46,9 @@ use crate::wording::counted;
 /// random.
 ///
 /// # Cost and limits
-/// One pass of the calibration rows through the model; none with `layers`. At least one layer stays. Fewer than 8 rows
-/// and activations that are not finite are refused.
+/// One pass of the calibration rows through the model; none with `layers`; with `measure`, all calibration rows as
+/// often as there are layers. At least one layer stays. Fewer than 8 rows and activations that are not finite are
+/// refused.
 ///
 /// # Source
 /// Men et al. 2024, "ShortGPT: Layers in Large Language Models are More Redundant Than You Expect", section 3.
@@ -63,7 +66,11 @@ pub struct LayersParameters {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1), extend("uniqueItems" = true))]
     pub layers: Option<Vec<usize>>,
-    /// At most this many rows are looked at.
+    /// A measure of the recipe, taken on the calibration rows, that judges layers instead of block influence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = "perplexity".to_owned())]
+    pub measure: Option<String>,
+    /// At most this many rows are looked at for block influence.
     #[serde(default = "rows")]
     #[schemars(range(min = 8, max = 1_000_000))]
     pub calibration_rows: usize,
@@ -108,6 +115,10 @@ impl Definition for Layers {
             _ => problems
                 .push(Problem::new("", "has more than one of `remove`, `ratio` and `layers`").help("keep one of them")),
         }
+        if parameters.layers.is_some() && parameters.measure.is_some() {
+            let problem = Problem::new("/measure", "judges layers, but `layers` says which go");
+            problems.push(problem.help("remove one of the two"));
+        }
         problems
     }
 
@@ -118,6 +129,7 @@ impl Definition for Layers {
         if parameters.layers.is_none() {
             problems.extend(calibration::problem(cx));
         }
+        problems.extend(parameters.measure.as_ref().and_then(|name| unfit(cx, name)));
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -145,16 +157,24 @@ impl Definition for Layers {
         let keep: Vec<usize> = match &parameters.layers {
             Some(layers) => (0..names.len()).filter(|layer| !layers.contains(layer)).collect(),
             None => {
-                let calibration = Calibration::new(cx, &model, parameters.calibration_rows)?;
-                let influences = influences(cx, &model, &calibration.batches, &names)?;
-                receipt.figures.insert("calibration_rows".to_owned(), calibration.rows as f64);
                 let candidates = candidates(&model.outline(), cx.sites);
-                let keep = strongest(&influences, &candidates, names.len() - parameters.removed(names.len()).0);
-                for (layer, (name, influence)) in names.iter().zip(&influences).enumerate() {
-                    let stays = keep.contains(&layer);
-                    let figures = [("block_influence", *influence), ("kept", f64::from(u8::from(stays)))];
-                    let figures = figures.into_iter().map(|(name, figure)| (name.to_owned(), figure));
-                    receipt.sites.insert(name.clone(), figures.collect::<IndexMap<_, _>>());
+                let (what, found) = match &parameters.measure {
+                    Some(measure) => (format!("{measure}_without"), without(cx, &model, measure, &candidates)?),
+                    None => {
+                        let calibration = Calibration::new(cx, &model, parameters.calibration_rows)?;
+                        receipt.figures.insert("calibration_rows".to_owned(), calibration.rows as f64);
+                        let influences = influences(cx, &model, &calibration.batches, &names)?;
+                        ("block_influence".to_owned(), influences)
+                    }
+                };
+                let higher = parameters.measure.as_ref().and_then(|name| info(name)).map(|info| info.direction);
+                let sign = if higher == Some(Direction::Higher) { -1.0 } else { 1.0 };
+                let importance: Vec<f64> = found.iter().map(|found| sign * found).collect();
+                let keep = strongest(&importance, &candidates, names.len() - parameters.removed(names.len()).0);
+                for (layer, (name, found)) in names.iter().zip(&found).enumerate() {
+                    let kept = ("kept".to_owned(), f64::from(u8::from(keep.contains(&layer))));
+                    let found = Some((what.clone(), *found)).filter(|(_, found)| found.is_finite());
+                    receipt.sites.insert(name.clone(), found.into_iter().chain([kept]).collect::<IndexMap<_, _>>());
                 }
                 keep
             }
@@ -169,6 +189,36 @@ impl Definition for Layers {
         receipt.figures.insert("layers".to_owned(), names.len() as f64);
         Ok(Outcome { model, receipt })
     }
+}
+
+/// Why a measure cannot judge layers.
+fn unfit(cx: &PlanCx<'_>, name: &str) -> Option<Problem> {
+    if !cx.measures.iter().any(|measure| measure == name) {
+        let message = format!("`{name}` is not among the recipe's measures");
+        return Some(Problem::new("/measure", message).help("add it to `measure` of the recipe"));
+    }
+    let fits = info(name).is_some_and(|info| info.needs_rows && !info.timing && !info.needs_baseline);
+    let message = || format!("`{name}` does not tell a good layer from a bad one");
+    (!fits).then(|| Problem::new("/measure", message()).help("such as `perplexity` or `accuracy`"))
+}
+
+/// What the model without each layer measures on the calibration rows, layer by layer; not a number for a layer that
+/// stays anyway.
+fn without(cx: &Cx<'_>, model: &Checkpoint, measure: &str, candidates: &[usize]) -> Result<Vec<f64>, PassError> {
+    let count = layers(&model.outline()).len();
+    let mut found = vec![f64::NAN; count];
+    for (done, &layer) in candidates.iter().enumerate() {
+        cx.check_cancelled()?;
+        cx.services.progress(done, candidates.len(), &format!("{measure} without layer {layer}"));
+        let mut rest = model.clone();
+        keep_layers(&mut rest, &(0..count).filter(|other| *other != layer).collect::<Vec<_>>())?;
+        let value = cx.services.measure(measure, &rest, Part::Calibrate)?;
+        if !value.is_finite() {
+            return Err(PassError::Failed(format!("without layer {layer} the measure `{measure}` is no number")));
+        }
+        found.iter_mut().skip(layer).take(1).for_each(|found| *found = value);
+    }
+    Ok(found)
 }
 
 /// Layers all of whose sites are targets.

@@ -42,9 +42,13 @@ impl Reconstruction {
     fn fit(&self, model: &Checkpoint, site: &Site, mean: &Mat<f64>) -> Result<(Weight, Figures), PassError> {
         let weight = FloatWeight::read(model, site)?;
         let stay = self.stay.get(&site.name).map(Vec::as_slice).unwrap_or_default();
-        let numbers = fitted(&weight.numbers, mean, stay).ok_or_else(|| {
+        let mut numbers = fitted(&weight.numbers, mean, stay).ok_or_else(|| {
             PassError::Failed(format!("the inputs of `{}` that stay cannot be told apart", site.name))
         })?;
+        if weight.masked {
+            let zeros = numbers.iter_mut().zip(&weight.numbers).filter(|(_, before)| **before == 0.0);
+            zeros.for_each(|(number, _)| *number = 0.0);
+        }
         let inputs = weight.inputs().max(1);
         let cut = weight.numbers.iter().enumerate();
         let cut: Vec<f32> = cut

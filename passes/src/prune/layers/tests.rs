@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{Layers, influences, strongest};
 use crate::builtin;
 use crate::testing::transformers::{decoder, encoder, of_tokens};
-use crate::testing::{Bench, built, inputs, labels};
+use crate::testing::{Bench, built, classes, inputs, labels};
 
 /// A layer that adds nothing to its input: what writes the stream is zero.
 fn idle(layer: usize) -> Checkpoint {
@@ -18,6 +18,11 @@ fn idle(layer: usize) -> Checkpoint {
         model.set_tensor(&name, model.tensor(&name).unwrap().zeros_like().unwrap());
     }
     model
+}
+
+/// Rows, which only the fake measure would look at.
+fn with_rows() -> Bench {
+    Bench::with_rows(classes(&[[1.0].as_slice(); 8], &["a", "b", "a", "b", "a", "b", "a", "b"]))
 }
 
 /// What is left answers as the whole did, whichever of the layers was idle.
@@ -77,6 +82,41 @@ fn the_least_influential_of_the_candidates_go() {
     assert_eq!(strongest(&[0.5, 0.1, 0.3, 0.2], &[0, 1, 2, 3], 2), [0, 2]);
     assert_eq!(strongest(&[0.5, 0.1, 0.3, 0.2], &[0, 2, 3], 2), [0, 1]);
     assert_eq!(strongest(&[0.2, 0.2, 0.2], &[0, 1, 2], 1), [0]);
+}
+
+/// The measure is a number of the first layer that is left: without layer 0 it is that of layer 1.
+#[rstest]
+#[case("perplexity")]
+#[case("accuracy")]
+fn a_measure_can_judge_instead(#[case] measure: &'static str) {
+    let first = |model: &Checkpoint| -> f64 {
+        let numbers: Vec<f32> =
+            model.tensor("model.layers.0.mlp.up_proj.weight").unwrap().flatten_all().unwrap().to_vec1().unwrap();
+        f64::from(numbers[0])
+    };
+    let mut bench = with_rows();
+    bench.measures = vec![measure.to_owned()];
+    bench.services.measure = Some(Box::new(first));
+    let before = decoder();
+    let mut second = before.clone();
+    paring_model::depth::keep_layers(&mut second, &[1]).unwrap();
+    let outcome = bench.run::<Layers>(&json!({"remove": 1, "measure": measure}), &before).unwrap();
+    let figure = |layer: usize| outcome.receipt.sites[&format!("model.layers.{layer}")][&format!("{measure}_without")];
+    assert_eq!((figure(0), figure(1)), (first(&second), first(&before)));
+    // Lower perplexity and higher accuracy are better: the layer goes without which the model is best.
+    let without_first_is_better = (figure(0) < figure(1)) == (measure == "perplexity");
+    let kept = |layer: usize| outcome.receipt.sites[&format!("model.layers.{layer}")]["kept"] == 1.0;
+    assert_eq!((kept(0), kept(1)), (!without_first_is_better, without_first_is_better));
+}
+
+#[rstest]
+#[case("size", "`size` does not tell a good layer from a bad one")]
+#[case("perplexity", "`perplexity` is not among the recipe's measures")]
+fn measures_that_say_nothing_are_refused(#[case] measure: &str, #[case] message: &str) {
+    let mut bench = with_rows();
+    bench.measures = vec!["size".to_owned()];
+    let problems = bench.plan::<Layers>(&json!({"remove": 1, "measure": measure}), &decoder()).unwrap_err();
+    assert_eq!(problems[0].message, message);
 }
 
 #[rstest]

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use paring_model::config::Spec;
 use paring_model::inputs::Matrix;
-use paring_model::{Checkpoint, families};
+use paring_model::{Checkpoint, Weight, families};
 use paring_train::Stream;
 use rand::RngExt as _;
 use rstest::rstest;
@@ -137,6 +137,32 @@ fn readers_are_fitted_to_what_is_left() {
     assert!(found.iter().zip(expected).all(|(one, other)| (one - other).abs() < 5e-2), "{found:?}");
     assert!(outcome.receipt.figures["output_error_ratio"] < 1e-4, "{:?}", outcome.receipt.figures);
     assert_eq!(outcome.receipt.summary, "kept 2 of 3 neurons in 1 layer");
+}
+
+#[test]
+fn fitted_readers_keep_their_masks() {
+    let mut model = built(&[6], inputs(3), labels(&["a", "b"]));
+    let alive: Vec<[f32; 3]> = (1..=6_u8).map(|unit| [1.0, f32::from(unit * 5 % 7), f32::from(unit * 3 % 7)]).collect();
+    let alive: Vec<&[f32]> = alive.iter().map(|row| row.as_slice()).collect();
+    model.set_tensor("layers.0.weight", matrix(&alive));
+    let zeros = [[0.0, 1.0, 0.5, 0.0, 2.0, 0.0], [1.0, 0.0, 0.5, 3.0, 0.0, 0.0]];
+    let tensor = matrix(&zeros.each_ref().map(|row| row.as_slice()));
+    model.set_weight("head.weight", Weight::Dense { tensor, masked: true });
+    let rows: Vec<[f64; 3]> =
+        (1..=16).map(|row| [f64::from(row), f64::from(row * 3 % 5), f64::from(row % 3)]).collect();
+    let rows: Vec<&[f64]> = rows.iter().map(|row| row.as_slice()).collect();
+    let bench = Bench::with_rows(classes(&rows, &["a", "b"].repeat(8)));
+    let outcome = bench.run::<Neurons>(&json!({"keep": 4, "reconstruct": true}), &model).unwrap();
+    let kept: Vec<usize> = serde_json::from_value(outcome.receipt.details["layers.0"]["kept"].clone()).unwrap();
+    let found = outcome.model.tensor("head.weight").unwrap().to_vec2::<f32>().unwrap();
+    let mut moved = 0;
+    for (found, before) in found.iter().zip(&zeros) {
+        for (found, &unit) in found.iter().zip(&kept) {
+            assert_eq!(*found == 0.0, before[unit] == 0.0, "{found} was {}", before[unit]);
+            moved += usize::from(*found != before[unit]);
+        }
+    }
+    assert!(moved > 0);
 }
 
 /// A convolution sees patches; silent channels are left out of the fit, and everything stays as it was.
