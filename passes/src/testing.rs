@@ -25,6 +25,8 @@ use crate::error::{PassError, Problem};
 use crate::pass::{Definition, NamedFile, Step};
 use crate::receipt::Outcome;
 
+type MeasureFn = dyn Fn(&Checkpoint) -> f64;
+
 type TrialFn = dyn Fn(usize, &IndexMap<String, Value>) -> Result<Trial, PassError>;
 
 /// An engine that records progress and runs trials through a closure.
@@ -37,7 +39,7 @@ pub(crate) struct FakeServices {
     /// What a trial does.
     pub trial: Option<Box<TrialFn>>,
     /// What a model measures.
-    pub measure: Option<Box<dyn Fn(&Checkpoint) -> f64>>,
+    pub measure: Option<Box<MeasureFn>>,
 }
 
 impl Services for FakeServices {
