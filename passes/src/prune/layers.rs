@@ -142,8 +142,10 @@ impl Definition for Layers {
         keep_layers_outline(&mut effect.outline, &keep).map_err(|error| vec![Problem::new("", error.to_string())])?;
         // Which layers go is found by running: what is left is known where all are alike.
         effect.exact = parameters.layers.is_some() || alike(cx.outline, &names);
-        effect.touches = cx.sites.iter().map(|site| site.name.clone()).collect();
-        effect.skips = weights::untargeted(cx);
+        let (inside, outside): (Vec<&Site>, Vec<&Site>) = cx.sites.iter().partition(|site| site.layer.is_some());
+        effect.touches = inside.into_iter().map(|site| site.name.clone()).collect();
+        effect.skips = outside.into_iter().map(|site| (site.name.clone(), "belongs to no layer".to_owned())).collect();
+        effect.skips.extend(weights::untargeted(cx));
         effect.notes.push(format!("{} of {} layers stay", keep.len(), names.len()));
         if parameters.layers.is_none() {
             effect.notes.extend(cx.stand_in_note(Part::Calibrate));

@@ -31,6 +31,9 @@ fn with_rows() -> Bench {
 #[case(1)]
 fn a_layer_that_does_nothing_goes_without_a_trace(#[case] layer: usize) {
     let before = idle(layer);
+    let effect = Bench::empty().plan::<Layers>(&json!({"layers": [layer]}), &before).unwrap();
+    let outside = effect.skips.iter().map(|(site, _)| site.as_str()).collect::<Vec<_>>();
+    assert_eq!((effect.touches.len(), outside), (14, vec!["model.embed_tokens", "lm_head"]));
     let outcome = Bench::empty().run::<Layers>(&json!({"layers": [layer]}), &before).unwrap();
     assert_eq!(of_tokens(&outcome.model), of_tokens(&before));
     assert_eq!(outcome.receipt.summary, format!("removed 1 of 2 layers: number {layer}"));
