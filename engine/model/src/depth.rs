@@ -75,3 +75,57 @@ fn settle(spec: &mut Spec, keep: &[usize]) {
 pub(crate) fn rename<T>(map: BTreeMap<String, T>, new: &dyn Fn(&str) -> Option<String>) -> BTreeMap<String, T> {
     map.into_iter().filter_map(|(name, value)| Some((new(&name)?, value))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::{Value, json};
+
+    use super::renamed;
+    use crate::families::{LlamaSpec, Windowed};
+    use crate::outline::WeightOutline;
+
+    #[test]
+    fn layers_move_up_and_others_stay() {
+        let layers: Vec<String> = (0..12).map(|layer| format!("encoder.layer.{layer}")).collect();
+        let keep = [0, 2, 10];
+        let name = |name: &str| renamed(&layers, &keep, name);
+        assert_eq!(name("encoder.layer.0.a.weight").as_deref(), Some("encoder.layer.0.a.weight"));
+        assert_eq!(name("encoder.layer.2.a.weight").as_deref(), Some("encoder.layer.1.a.weight"));
+        assert_eq!(name("encoder.layer.10.a.weight").as_deref(), Some("encoder.layer.2.a.weight"));
+        assert_eq!(name("encoder.layer.1.a.weight"), None);
+        assert_eq!(name("encoder.layer.11.a.weight"), None);
+        assert_eq!(name("embeddings.weight").as_deref(), Some("embeddings.weight"));
+    }
+
+    /// Layers 3 and 4 of five look back over a window: once layer 1 is gone, 2 and 3 do, and the settings say so even
+    /// where they said nothing before.
+    #[test]
+    fn windows_stay_with_their_layers() {
+        let read = |more: Value| {
+            let mut map = json!({"model_type": "qwen2", "num_hidden_layers": 5, "hidden_size": 8, "vocab_size": 20,
+                "num_attention_heads": 2, "num_key_value_heads": 2, "intermediate_size": 12, "hidden_act": "silu",
+                "rms_norm_eps": 1e-6, "rope_theta": 10000.0, "max_position_embeddings": 32, "sliding_window": 4,
+                "use_sliding_window": true});
+            map.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            let words = WeightOutline::Dense { dtype: "F32".to_owned(), shape: vec![20, 8], masked: false };
+            let known = BTreeMap::from([("model.embed_tokens.weight".to_owned(), words)]);
+            LlamaSpec::read(map.as_object().unwrap(), &known).unwrap().unwrap()
+        };
+        let mut spec = read(json!({"max_window_layers": 3}));
+        spec.keep_layers(&[0, 2, 3, 4]);
+        assert_eq!((spec.layers, &spec.window), (4, &Some((4, Windowed::From(2)))));
+        assert_eq!((&spec.keys["num_hidden_layers"], &spec.keys["max_window_layers"]), (&json!(4), &json!(2)));
+        let mut spec = read(json!({}));
+        spec.keep_layers(&[0, 2]);
+        assert_eq!((spec.layers, spec.keys["max_window_layers"].clone()), (2, json!(2)));
+        let kinds = |kinds: &[bool]| -> Value {
+            kinds.iter().map(|is| if *is { "sliding_attention" } else { "full_attention" }).collect()
+        };
+        let mut spec = read(json!({"layer_types": kinds(&[false, true, false, true, true])}));
+        spec.keep_layers(&[1, 2, 4]);
+        assert_eq!(spec.window, Some((4, Windowed::Listed(vec![true, false, true]))));
+        assert_eq!(spec.keys["layer_types"], kinds(&[true, false, true]));
+    }
+}

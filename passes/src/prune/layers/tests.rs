@@ -52,7 +52,7 @@ fn the_other_layer_does_not() {
 }
 
 #[test]
-fn an_encoder_keeps_its_head() {
+fn the_only_layer_stays() {
     let problems = Bench::empty().plan::<Layers>(&json!({"remove": 1}), &encoder()).unwrap_err();
     assert_eq!(problems[0].message, "leaves none of the 1 layers");
 }

@@ -125,10 +125,12 @@ impl LlamaSpec {
                 *kinds = keep.iter().filter_map(|&layer| kinds.get(layer).copied()).collect();
             }
             Some((_, Windowed::From(first))) => {
-                *first = keep.iter().filter(|layer| *layer < first).count();
-                if let Some(written) = self.keys.get_mut("max_window_layers") {
-                    *written = Value::from(*first);
+                let before = keep.iter().filter(|layer| *layer < first).count();
+                if before != *first {
+                    // Where it is not written, others take a number of their own.
+                    self.keys.insert("max_window_layers".to_owned(), Value::from(before));
                 }
+                *first = before;
             }
             None => (),
         }
