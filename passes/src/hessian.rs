@@ -86,7 +86,7 @@ pub(crate) struct Factor {
     pub(crate) upper: Vec<f32>,
     /// What was added to the diagonal, as a share of its mean.
     pub(crate) damping: f64,
-    /// Columns whose input is always zero.
+    /// Columns whose input is always zero, ascending.
     pub(crate) dead: Vec<usize>,
 }
 

@@ -16,8 +16,9 @@ use crate::context::Cx;
 use crate::effect::{Effect, PlanCx};
 use crate::error::{PassError, Problem};
 use crate::fraction::Fraction;
+use crate::hessian;
 use crate::receipt::{Outcome, Receipt};
-use crate::walk::{Figures, walk_at};
+use crate::walk::{Figures, multiplying, walk_at};
 use crate::weights;
 use crate::wording::counted;
 
@@ -168,6 +169,10 @@ impl Structure {
             effect.notes.push(format!("`{}`: {kept} of {} {units} stay", site.name, group.count));
         }
         effect.memory = cx.outline.parameters() * 4;
+        if self.reconstruct {
+            let sites = cx.outline.sites().map_err(|error| failed(error.to_string()))?;
+            effect.memory += hessian::memory(cx, &multiplying(&sites));
+        }
         effect.skips.extend(weights::untargeted(cx));
         let reasons =
             || effect.skips.iter().take(3).map(|(site, reason)| format!("`{site}`: {reason}")).collect::<Vec<_>>();

@@ -97,7 +97,7 @@ impl<'a> Tile<'a> {
         let factor = self.layer.factor;
         let score = |lane: usize, column: usize| match self.now.weights(column)[lane] {
             _ if self.stays_zero(lane, column) => -1.0,
-            _ if factor.dead.contains(&column) => 0.0,
+            _ if factor.dead.binary_search(&column).is_ok() => 0.0,
             weight => (weight / factor.upper[column * factor.columns() + column]).powi(2),
         };
         let all = (0..self.rows()).flat_map(|lane| columns.clone().map(move |column| (lane, column)));
