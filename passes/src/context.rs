@@ -35,6 +35,15 @@ pub trait Services {
     /// Why the trial failed. Only an interruption is fatal to a sweep.
     fn trial(&self, number: usize, model: &Checkpoint, bindings: &IndexMap<String, Value>) -> Result<Trial, PassError>;
 
+    /// Runs the nested stages, as they are written, on `model`.
+    ///
+    /// # Errors
+    /// Why one of them failed.
+    fn nested(&self, model: &Checkpoint) -> Result<Checkpoint, PassError> {
+        let _ = model;
+        Err(PassError::Failed("there are no nested stages".to_owned()))
+    }
+
     /// Measures a model on a part by the recipe's measure names (`accuracy`, `size`, ...).
     ///
     /// # Errors
@@ -155,6 +164,10 @@ struct StageWatch<'a> {
 impl Watch for StageWatch<'_> {
     fn step(&mut self, done: usize, total: usize, loss: f32, learning_rate: f64) {
         self.services.progress(done, total, &format!("loss {loss:.4}, learning rate {learning_rate:.2e}"));
+    }
+
+    fn taught(&mut self, done: usize, total: usize) {
+        self.services.progress(done, total, "the teacher answers");
     }
 
     fn cancelled(&self) -> bool {

@@ -27,6 +27,8 @@ use crate::receipt::Outcome;
 
 type MeasureFn = dyn Fn(&Checkpoint) -> f64;
 
+type NestedFn = dyn Fn(&Checkpoint) -> Checkpoint;
+
 type TrialFn = dyn Fn(usize, &IndexMap<String, Value>) -> Result<Trial, PassError>;
 
 /// An engine that records progress and runs trials through a closure.
@@ -38,6 +40,8 @@ pub(crate) struct FakeServices {
     pub told: RefCell<Vec<String>>,
     /// What a trial does.
     pub trial: Option<Box<TrialFn>>,
+    /// What the nested stages make of a model.
+    pub nested: Option<Box<NestedFn>>,
     /// What a model measures.
     pub measure: Option<Box<MeasureFn>>,
 }
@@ -53,6 +57,10 @@ impl Services for FakeServices {
 
     fn trial(&self, number: usize, _: &Checkpoint, bindings: &IndexMap<String, Value>) -> Result<Trial, PassError> {
         self.trial.as_ref().expect("the test has no trials")(number, bindings)
+    }
+
+    fn nested(&self, model: &Checkpoint) -> Result<Checkpoint, PassError> {
+        Ok(self.nested.as_ref().expect("the test has no nested stages")(model))
     }
 
     fn measure(&self, name: &str, model: &Checkpoint, _: Part) -> Result<f64, PassError> {
@@ -108,11 +116,12 @@ impl Bench {
         let step = self.configured::<D>(parameters)?;
         let outline = model.outline();
         let sites = if model.is_built() { outline.sites().unwrap() } else { Vec::new() };
+        let nested = self.services.nested.as_ref().map(|nested| nested(model).outline());
         step.plan(&PlanCx {
             outline: &outline,
             sites: &sites,
             parts: self.data.as_ref().map(|(_, parts)| parts),
-            nested: None,
+            nested: nested.as_ref(),
             nested_stages: self.nested_stages,
             measures: &self.measures,
         })

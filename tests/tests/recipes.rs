@@ -7,7 +7,13 @@ use paring_tests::Scratch;
 use serde_json::{Map, Value, json};
 
 /// Recipes over data that does not ship; `assets.rs` runs them.
-const DOWNLOADED: &[&str] = &["fashion-mnist.yaml", "prune-heads.yaml", "prune-layers.yaml"];
+const DOWNLOADED: &[&str] = &[
+    "distill-embeddings.yaml",
+    "distill-features.yaml",
+    "fashion-mnist.yaml",
+    "prune-heads.yaml",
+    "prune-layers.yaml",
+];
 
 /// Measures that follow from shapes alone.
 const EXACT: &[&str] = &["size", "params", "macs", "bits_per_weight"];

@@ -85,8 +85,10 @@ impl Dataset {
     /// When a column is in one of them only or has another kind of cells, or when the image shapes differ.
     pub fn append(&self, other: &Dataset) -> Result<Dataset> {
         let names = self.columns();
-        if let Some(extra) = other.columns().into_iter().find(|name| !names.contains(name)) {
-            return Err(DataError::MissingColumn { found: extra, known: names });
+        let others = other.columns();
+        let alone = |own: &[String], there: &[String]| own.iter().find(|name| !there.contains(name)).cloned();
+        if let Some(found) = alone(&others, &names).or_else(|| alone(&names, &others)) {
+            return Err(DataError::ColumnOfOneFile { found });
         }
         let columns = names.iter().map(|name| self.matching(name, other)).collect::<Result<Vec<_>>>()?;
         if self.image != other.image {
@@ -104,6 +106,16 @@ impl Dataset {
             paths: self.paths.iter().chain(&other.paths).cloned().collect(),
             digest: digest_of(&[&self.digest, &other.digest]),
         })
+    }
+
+    /// Of these columns alone, as far as they are there.
+    ///
+    /// # Errors
+    /// When arrow refuses.
+    pub fn only(&self, columns: &[&str]) -> Result<Dataset> {
+        let names = self.columns();
+        let kept: Vec<usize> = (0..names.len()).filter(|&index| columns.contains(&names[index].as_str())).collect();
+        Ok(Dataset { batch: self.batch.project(&kept)?, ..self.clone() })
     }
 
     /// A column's index.
@@ -241,13 +253,20 @@ mod tests {
     }
 
     #[test]
+    fn only_the_columns_asked_for_stay() {
+        let all = dataset(vec![("a", numbers(&[1.0])), ("b", numbers(&[2.0])), ("c", numbers(&[3.0]))]);
+        let some = all.only(&["c", "a", "z"]).unwrap();
+        assert_eq!((some.columns(), some.rows()), (vec!["a".to_owned(), "c".to_owned()], 1));
+    }
+
+    #[test]
     fn append_refuses_other_columns_and_other_kinds() {
         let first = dataset(vec![("a", numbers(&[1.0]))]);
         let text = dataset(vec![("a", Cells::Text(vec![Some("x".to_owned())]))]);
         let error = first.append(&text).unwrap_err();
         assert_eq!(error.to_string(), "column `a`: is numbers in one file and text in the other");
         let other = dataset(vec![("a", numbers(&[1.0])), ("z", numbers(&[1.0]))]);
-        assert!(matches!(first.append(&other), Err(DataError::MissingColumn { found, .. }) if found == "z"));
-        assert!(matches!(other.append(&first), Err(DataError::MissingColumn { found, .. }) if found == "z"));
+        assert!(matches!(first.append(&other), Err(DataError::ColumnOfOneFile { found }) if found == "z"));
+        assert!(matches!(other.append(&first), Err(DataError::ColumnOfOneFile { found }) if found == "z"));
     }
 }

@@ -62,6 +62,12 @@ pub enum DataError {
         /// The names there are.
         known: Vec<String>,
     },
+    /// A column that one of two files of rows has and the other does not.
+    #[error("column `{found}` is in one of the two files and not in the other")]
+    ColumnOfOneFile {
+        /// Its name.
+        found: String,
+    },
     /// A column that cannot be used as asked.
     #[error("column `{column}`: {reason}")]
     Cell {
@@ -180,6 +186,7 @@ impl DataError {
                 format!("read are {}; each but .parquet and .npz may be packed with .gz", known.join(", "))
             }
             DataError::MissingColumn { known, .. } => format!("the columns are {}", listed(known)),
+            DataError::ColumnOfOneFile { .. } => "give both the same columns, or name those to read".to_owned(),
             DataError::UnknownClass { known, .. } => format!("the classes are {}", listed(known)),
             DataError::MissingCells { .. } => {
                 "set `missing` to `drop_rows`, `mean`, `median` or `constant`, or fill the cells in the file".to_owned()

@@ -36,7 +36,7 @@ pub fn pass_key(stage: &Stage) -> String {
 /// A data problem, at the recipe value that it comes from.
 pub fn of_data(loaded: &Loaded, pointer: &str, error: &DataError) -> Diagnostic {
     let code = match error {
-        DataError::MissingColumn { .. } => "D002",
+        DataError::MissingColumn { .. } | DataError::ColumnOfOneFile { .. } => "D002",
         DataError::Split(_) => "D003",
         _ => "D001",
     };

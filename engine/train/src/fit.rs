@@ -18,8 +18,10 @@ mod batches;
 mod objective;
 mod rates;
 mod run;
+mod teacher;
 
 pub use rates::{Rates, problems};
+pub use teacher::{Distance, Hidden, Teacher};
 
 /// Everything that decides a training run, but data and model. Shared by every pass that trains.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -55,8 +57,9 @@ pub struct FitSettings {
     /// Longest gradient (L2 norm over all weights); longer ones are scaled down. Off by default.
     #[schemars(range(min = 1e-6, max = 1e6))]
     pub clip_norm: Option<f64>,
-    /// Stop when the loss on the validation rows (with class weights, without smoothing or teacher) has not improved
-    /// for this many epochs, and keep the best weights. Needs validation rows. Off by default.
+    /// Stop when the loss on the validation rows (with class weights, without smoothing or teacher; of embeddings, which
+    /// have no labels, the teacher's) has not improved for this many epochs, and keep the best weights. Needs validation
+    /// rows. Off by default.
     #[schemars(range(min = 1, max = 10000))]
     pub early_stopping: Option<usize>,
     /// Label smoothing, from 0 (inclusive) to 1 (exclusive).
@@ -105,16 +108,6 @@ fn freeze_example() -> [&'static str; 1] {
     ["layers.0.*"]
 }
 
-/// A teacher for distillation: its outputs for every training row, and how much they count.
-pub struct Teacher {
-    /// rows x outputs, in the order of the training examples.
-    pub outputs: candle_core::Tensor,
-    /// Softmax temperature (classification only).
-    pub temperature: f64,
-    /// Weight of the teacher's loss; the labels' loss weighs 1 - alpha.
-    pub alpha: f64,
-}
-
 /// What a run learns from.
 #[derive(Clone, Copy)]
 pub struct Lesson<'a> {
@@ -123,13 +116,17 @@ pub struct Lesson<'a> {
     /// Rows that early stopping is judged by.
     pub validate: Option<&'a Examples>,
     /// A teacher.
-    pub teacher: Option<&'a Teacher>,
+    pub teacher: Option<Teacher<'a>>,
 }
 
 /// What the loop tells while it runs, and what can stop it.
 pub trait Watch {
     /// After each batch. `done` of `total` batches over the whole run; the present loss.
     fn step(&mut self, done: usize, total: usize, loss: f32, learning_rate: f64);
+    /// While a teacher answers rows before training.
+    fn taught(&mut self, done: usize, total: usize) {
+        let _ = (done, total);
+    }
     /// Asked before each batch.
     fn cancelled(&self) -> bool;
 }
@@ -161,7 +158,7 @@ pub fn fit(
     model: &mut Checkpoint,
     train: &Examples,
     validate: Option<&Examples>,
-    teacher: Option<&Teacher>,
+    teacher: Option<Teacher<'_>>,
     settings: &FitSettings,
     stream: &Stream,
     watch: &mut dyn Watch,

@@ -56,16 +56,47 @@ pub fn mean_squared_error(outputs: &Tensor, targets: &Tensor) -> Result<Tensor> 
 /// When shapes do not fit.
 pub fn soft_cross_entropy(student: &Tensor, teacher: &Tensor, temperature: f64) -> Result<Tensor> {
     let (rows, _) = student.dims2()?;
-    if student.dims() != teacher.dims() {
-        let (found, expected) = (teacher.dims(), student.dims());
-        return Err(mismatch(format!("the teacher's outputs have shape {found:?}, expected {expected:?}")));
-    }
+    same_shape(student, teacher)?;
     let (student, student_sum) = log_softmax_parts(&(student / temperature)?)?;
     let (teacher, teacher_sum) = log_softmax_parts(&(teacher / temperature)?)?;
     let teacher = teacher.broadcast_sub(&teacher_sum)?.detach();
     let student = student.broadcast_sub(&student_sum)?;
     let divergence = ((&teacher - student)? * teacher.exp()?)?.sum_all()?;
     Ok((divergence * (temperature * temperature / rows as f64))?)
+}
+
+/// One minus the cosine between each row of `student` and that of `teacher`, both [rows, width].
+///
+/// # Errors
+/// When shapes do not fit.
+pub fn cosine_distance(student: &Tensor, teacher: &Tensor) -> Result<Tensor> {
+    same_shape(student, teacher)?;
+    let length = |rows: &Tensor| (rows.sqr()?.sum(1)? + f64::from(f32::MIN_POSITIVE))?.sqrt();
+    let teacher = teacher.detach();
+    let cosines = (student * &teacher)?.sum(1)?.div(&(length(student)? * length(&teacher)?)?)?;
+    Ok((1.0 - cosines.mean_all()?)?)
+}
+
+/// Mean squared difference of two tensors of one shape, over all numbers or, with a mask [rows, length] of ones and
+/// zeros, over those of the tokens [rows, length, width] that it names.
+///
+/// # Errors
+/// When shapes do not fit.
+pub fn squared_difference(student: &Tensor, teacher: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
+    same_shape(student, teacher)?;
+    let squares = (student - teacher.detach())?.sqr()?;
+    let Some(mask) = mask.filter(|_| squares.rank() == 3) else { return Ok(squares.mean_all()?) };
+    let mask = mask.to_dtype(squares.dtype())?;
+    let of_tokens = (squares.mean(2)? * &mask)?.sum_all()?;
+    Ok(of_tokens.div(&mask.sum_all()?)?)
+}
+
+fn same_shape(student: &Tensor, teacher: &Tensor) -> Result<()> {
+    if student.dims() == teacher.dims() {
+        return Ok(());
+    }
+    let (found, expected) = (teacher.dims(), student.dims());
+    Err(mismatch(format!("the teacher's outputs have shape {found:?}, expected {expected:?}")))
 }
 
 /// Logits minus their row's maximum, and the logarithm of the sum of their exponentials [rows, 1]. The difference of

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Result, TrainError};
 
 mod adamw;
+mod inplace;
 mod sgd;
 
 /// Which optimizer, with its settings.
@@ -191,15 +192,18 @@ impl Optimizer {
         Ok(squares.sqrt())
     }
 
-    /// The whole state.
-    pub fn state(&self) -> OptimizerState {
+    /// A copy of the whole state.
+    ///
+    /// # Errors
+    /// When candle refuses.
+    pub fn state(&self) -> Result<OptimizerState> {
         let mut tensors = BTreeMap::new();
         for parameter in &self.parameters {
             for (moment, tensor) in self.spec.moments().iter().zip(&parameter.moments) {
-                tensors.insert(format!("{}.{moment}", parameter.name), tensor.clone());
+                tensors.insert(format!("{}.{moment}", parameter.name), tensor.copy()?);
             }
         }
-        OptimizerState { steps: self.steps, tensors }
+        Ok(OptimizerState { steps: self.steps, tensors })
     }
 
     /// Goes on from a saved state.
@@ -218,7 +222,7 @@ impl Optimizer {
                         "the optimizer's state `{name}` has shape {found:?}, expected {expected:?}"
                     )));
                 }
-                *tensor = saved.clone();
+                *tensor = saved.copy()?;
             }
         }
         self.steps = state.steps;

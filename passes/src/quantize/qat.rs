@@ -4,10 +4,10 @@ mod figures;
 
 use std::collections::BTreeMap;
 
-use paring_data::{Examples, Part};
+use paring_data::Part;
 use paring_model::{Checkpoint, Granularity, InputForm, Outputs, Site, SiteKind, Task, WeightOutline, WeightScheme};
 use paring_train::fake::{FakeInput, FakeQuantization, Method, WeightRange};
-use paring_train::fit::{FitSettings, Lesson, Teacher, fit_rounded, step_names};
+use paring_train::fit::{Distance, FitSettings, Lesson, Teacher, fit_rounded, step_names};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -19,9 +19,6 @@ use crate::pass::{Definition, Leaves, Needs, PassInfo};
 use crate::receipt::Outcome;
 use crate::training;
 use crate::wording::counted;
-
-/// Rows that run through the teacher at a time.
-const BATCH: usize = 256;
 
 /// Trains a model on while its weights, and the inputs of its layers, are rounded as they will be, and leaves it in
 /// integers.
@@ -160,12 +157,10 @@ impl QatParameters {
         sites.iter().flat_map(|site| step_names(&site.name, &self.of(site))).collect()
     }
 
-    fn taught(&self, model: &Checkpoint, rows: &Examples) -> Result<Option<Teacher>, PassError> {
-        if !self.teacher {
-            return Ok(None);
-        }
+    fn taught<'a>(&self, model: &'a Checkpoint) -> Option<Teacher<'a>> {
         let (temperature, alpha) = (self.temperature.unwrap_or(4.0), self.alpha.unwrap_or(0.5));
-        Ok(Some(Teacher { outputs: model.predict(&rows.inputs, BATCH)?, temperature, alpha }))
+        let teacher = Teacher { model, temperature, alpha, distance: Distance::Cosine, hidden: None };
+        self.teacher.then_some(teacher)
     }
 
     /// "4-bit inputs, unsigned", as notes say it.
@@ -234,8 +229,7 @@ impl Definition for Qat {
         let float = model.clone();
         let rows = cx.required_examples(Part::Train, &model)?;
         let judges = cx.examples(Part::Validate, &model)?;
-        let teacher = parameters.taught(&model, &rows)?;
-        let lesson = Lesson { train: &rows, validate: judges.as_ref(), teacher: teacher.as_ref() };
+        let lesson = Lesson { train: &rows, validate: judges.as_ref(), teacher: parameters.taught(&float) };
         let sites: BTreeMap<String, FakeQuantization> =
             cx.sites.iter().map(|site| (site.name.clone(), parameters.of(site))).collect();
         let stream = cx.stream.split("fit");

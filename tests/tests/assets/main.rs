@@ -47,6 +47,8 @@ fn fashion_mnist_reads_as_images_with_labels() {
 
 #[rstest::rstest]
 #[case("fashion-mnist", "fashion-mnist/train-images-idx3-ubyte.gz")]
+#[case("distill-embeddings", "minilm/model.safetensors")]
+#[case("distill-features", "minilm/model.safetensors")]
 #[case("prune-heads", "minilm/model.safetensors")]
 #[case("prune-layers", "smollm2/smollm2.gguf")]
 fn recipes_over_downloads_run_and_meet_their_gates(#[case] recipe: &str, #[case] needed: &str) {

@@ -46,8 +46,10 @@ pub fn load_data(loaded: &Loaded, places: &Places) -> Result<Option<ProjectData>
     if loaded.recipe.task == language::Task::Generate {
         return Ok(Some(running_text(main, extra)));
     }
-    let options = fit_options(spec);
     let wrong = |error: DataError| problems::of_data(loaded, "/data/train", &error);
+    let read = |dataset| needed(dataset, &spec.train).map_err(wrong);
+    let (main, extra) = (read(main)?, extra.map(read).transpose()?);
+    let options = fit_options(spec);
     let mut notes = Vec::new();
     let kept = kept_rows(&main, &options, &mut notes).map_err(wrong)?;
     let labels = row_classes(&main, &options, loaded.recipe.task).map_err(wrong)?;
@@ -55,7 +57,8 @@ pub fn load_data(loaded: &Loaded, places: &Places) -> Result<Option<ProjectData>
     let chosen: Option<Vec<u32>> = labels.map(|all| kept.iter().map(|&row| all[row]).collect());
     let parts = split(kept.len(), chosen.as_deref(), &plan, loaded.recipe.seed);
     let parts = parts.map_err(|error| wrong(error.with_class_names(&class_names(&main, &options))))?.of(&kept);
-    let (dataset, parts) = with_test_rows(main, extra, parts, &options).map_err(wrong)?;
+    let wrong_test = |error: DataError| problems::of_data(loaded, "/data/test", &error);
+    let (dataset, parts) = with_test_rows(main, extra, parts, &options).map_err(wrong_test)?;
     let outputs = fit_answers(&dataset, &parts, &options, loaded.recipe.task).map_err(wrong)?;
     let inputs = match (&outputs, &spec.train.text) {
         (Some(_), None) => Some(fit_inputs(&dataset, &parts.train, &options).map_err(wrong)?),
@@ -70,6 +73,20 @@ pub fn load_data(loaded: &Loaded, places: &Places) -> Result<Option<ProjectData>
 fn running_text(main: Dataset, test: Option<Dataset>) -> ProjectData {
     let parts = Parts::default();
     ProjectData { dataset: main, parts, ends: None, outputs: None, test, notes: Vec::new(), digest: String::new() }
+}
+
+/// Of rows of text the columns that the recipe names: files of training and of test rows may differ in others.
+fn needed(dataset: Dataset, file: &FileSpec) -> Result<Dataset, DataError> {
+    let Some(text) = &file.text else { return Ok(dataset) };
+    let named: Vec<&str> =
+        [Some(text), file.pair.as_ref(), file.label.as_ref()].into_iter().flatten().map(String::as_str).collect();
+    let columns = dataset.columns();
+    // What is missing is told by whom it is missed.
+    if named.iter().all(|name| columns.iter().any(|column| column == name)) {
+        dataset.only(&named)
+    } else {
+        Ok(dataset)
+    }
 }
 
 fn read_file(loaded: &Loaded, places: &Places, file: &FileSpec, pointer: &str) -> Result<Dataset, Diagnostic> {

@@ -31,25 +31,18 @@ impl Services for StageServices<'_> {
     }
 
     fn trial(&self, number: usize, model: &Checkpoint, bindings: &IndexMap<String, Value>) -> Result<Trial, PassError> {
-        let stages = self.bound(bindings)?;
-        let around: Vec<String> = self.around.iter().chain([&self.configured.stage.id]).cloned().collect();
-        let events = TrialEvents { outer: self.runner.events, trial: number + 1 };
-        let runner = Runner { events: &events, ..*self.runner };
-        let mut trial = Trial { measures: IndexMap::new(), model: model.clone(), cached: true };
-        let mut digest = model.digest()?;
-        for stage in &stages {
-            let failed = |error| as_pass_error(&stage.stage.id, error);
-            let result = runner.run(stage, &around, &trial.model, &digest).map_err(failed)?;
-            trial.cached &= result.hit;
-            trial.model = result.cached.model;
-            digest = result.cached.digest;
-        }
+        let (mut trial, digest) = self.bound_run(&format!("trial {}: ", number + 1), model, bindings)?;
         let names = &self.runner.project.loaded().recipe.measure;
         let measured =
             measures::take(self.runner.project, self.runner.cache, names, &trial.model, &digest, Part::Validate)
                 .map_err(|error| as_pass_error(&self.configured.stage.id, error))?;
         trial.measures = measured.all();
         Ok(trial)
+    }
+
+    fn nested(&self, model: &Checkpoint) -> Result<Checkpoint, PassError> {
+        let (trial, _) = self.bound_run("", model, &IndexMap::new())?;
+        Ok(trial.model)
     }
 
     fn measure(&self, name: &str, model: &Checkpoint, part: Part) -> Result<f64, PassError> {
@@ -75,6 +68,30 @@ impl Services for StageServices<'_> {
 }
 
 impl StageServices<'_> {
+    /// Runs the nested stages with these bindings; the digest of what they leave, too. `prefix` goes before what they
+    /// tell of their progress.
+    fn bound_run(
+        &self,
+        prefix: &str,
+        model: &Checkpoint,
+        bindings: &IndexMap<String, Value>,
+    ) -> Result<(Trial, String), PassError> {
+        let stages = self.bound(bindings)?;
+        let around: Vec<String> = self.around.iter().chain([&self.configured.stage.id]).cloned().collect();
+        let events = NestedEvents { outer: self.runner.events, prefix };
+        let runner = Runner { events: &events, ..*self.runner };
+        let mut trial = Trial { measures: IndexMap::new(), model: model.clone(), cached: true };
+        let mut digest = model.digest()?;
+        for stage in &stages {
+            let failed = |error| as_pass_error(&stage.stage.id, error);
+            let result = runner.run(stage, &around, &trial.model, &digest).map_err(failed)?;
+            trial.cached &= result.hit;
+            trial.model = result.cached.model;
+            digest = result.cached.digest;
+        }
+        Ok((trial, digest))
+    }
+
     /// The nested stages with a trial's bindings, configured.
     fn bound(&self, bindings: &IndexMap<String, Value>) -> Result<Vec<ConfiguredStage>, PassError> {
         let checked = &self.runner.project.checked;
@@ -94,17 +111,17 @@ fn as_pass_error(stage: &str, error: StageError) -> PassError {
     }
 }
 
-/// Progress of a trial's stages is progress of the sweep.
-struct TrialEvents<'a> {
+/// Progress of nested stages is progress of the stage around them.
+struct NestedEvents<'a> {
     outer: &'a dyn Events,
-    trial: usize,
+    prefix: &'a str,
 }
 
-impl Events for TrialEvents<'_> {
+impl Events for NestedEvents<'_> {
     fn stage_started(&self, _index: usize, _total: usize, _id: &str, _pass: &str) {}
 
     fn progress(&self, done: usize, total: usize, what: &str) {
-        self.outer.progress(done, total, &format!("trial {}: {what}", self.trial));
+        self.outer.progress(done, total, &format!("{}{what}", self.prefix));
     }
 
     fn stage_finished(&self, _report: &StageReport, _cached: bool, _seconds: f64) {}

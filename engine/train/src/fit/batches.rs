@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Tensor};
 use paring_data::{Examples, Targets};
-use paring_model::Rows;
+use paring_model::{Input, Rows};
 use rand::seq::SliceRandom as _;
 
 use crate::error::{Result, TrainError};
@@ -13,9 +13,22 @@ pub(super) struct Part<'a> {
     /// What the network reads.
     pub(super) inputs: &'a Rows,
     /// [rows]: class numbers (u32) or standardized numbers (f32); or [rows, length - 1]: the tokens that follow (u32).
-    pub(super) targets: Tensor,
+    /// Rows that are embedded have none.
+    pub(super) targets: Option<Tensor>,
+    /// A teacher's outputs for every row, [rows, outputs], where the part is judged by them.
+    pub(super) answers: Option<Tensor>,
     /// Rows.
     pub(super) count: usize,
+}
+
+/// Some rows of a part.
+pub(super) struct Batch {
+    /// What the network reads.
+    pub(super) input: Input,
+    /// Their numbers, [rows] (u32).
+    pub(super) rows: Tensor,
+    /// Their targets.
+    pub(super) targets: Option<Tensor>,
 }
 
 impl<'a> Part<'a> {
@@ -25,19 +38,24 @@ impl<'a> Part<'a> {
         if count == 0 {
             return Err(TrainError::NoRows { part });
         }
-        if continues {
-            return Ok(Self { inputs: &examples.inputs, targets: following(&examples.inputs)?, count });
-        }
-        if examples.targets.len() != count {
-            let found = examples.targets.len();
+        let targets = match &examples.targets {
+            _ if continues => Some(following(&examples.inputs)?),
+            Targets::Classes(classes) => Some(Tensor::new(classes.as_slice(), &Device::Cpu)?),
+            Targets::Values(values) => Some(Tensor::new(values.as_slice(), &Device::Cpu)?),
+            Targets::Pairs { .. } | Targets::None => None,
+        };
+        if let Some(found) = targets.as_ref().map(|targets| targets.dims()[0]).filter(|&found| found != count) {
             return Err(TrainError::Mismatch(format!("there are {found} targets for {count} {part} rows")));
         }
-        let targets = match &examples.targets {
-            Targets::Classes(classes) => Tensor::from_slice(classes, count, &Device::Cpu)?,
-            Targets::Values(values) => Tensor::from_slice(values, count, &Device::Cpu)?,
-            Targets::Pairs { .. } | Targets::None => return Err(nothing_to_learn()),
-        };
-        Ok(Self { inputs: &examples.inputs, targets, count })
+        Ok(Self { inputs: &examples.inputs, targets, answers: None, count })
+    }
+
+    /// The rows of these numbers.
+    pub(super) fn batch(&self, rows: &[u32]) -> Result<Batch> {
+        let input = self.inputs.batch(&rows.iter().map(|&row| row as usize).collect::<Vec<_>>())?;
+        let rows = Tensor::new(rows, &Device::Cpu)?;
+        let targets = self.targets.as_ref().map(|targets| targets.index_select(&rows, 0)).transpose()?;
+        Ok(Batch { input, rows, targets })
     }
 }
 

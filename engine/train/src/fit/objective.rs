@@ -2,9 +2,11 @@
 
 use candle_core::{Device, Tensor};
 use paring_data::Targets;
+use paring_model::Input;
 
-use super::batches::nothing_to_learn;
-use super::{ClassWeights, FitSettings, Teacher};
+use super::batches::{Batch, Part, nothing_to_learn};
+use super::teacher::{Distance, Said, Taught};
+use super::{ClassWeights, FitSettings};
 use crate::error::{Result, TrainError};
 use crate::loss;
 
@@ -12,7 +14,7 @@ use crate::loss;
 pub(super) struct Objective<'a> {
     task: Task,
     smoothing: f64,
-    teacher: Option<&'a Teacher>,
+    taught: Option<Taught<'a>>,
 }
 
 enum Task {
@@ -22,6 +24,10 @@ enum Task {
     Values,
     /// Every token of a window, after those before it.
     Following,
+    /// Rows without labels: a teacher says what they are.
+    Embeddings {
+        distance: Distance,
+    },
 }
 
 impl<'a> Objective<'a> {
@@ -29,7 +35,7 @@ impl<'a> Objective<'a> {
     pub(super) fn new(
         targets: &Targets,
         (width, continues): (usize, bool),
-        teacher: Option<&'a Teacher>,
+        taught: Option<Taught<'a>>,
         settings: &FitSettings,
     ) -> Result<Self> {
         let task = match targets {
@@ -39,43 +45,87 @@ impl<'a> Objective<'a> {
                 Task::Classes { weights: class_weights(classes, width, settings.class_weights)? }
             }
             Targets::Values(_) => Task::Values,
-            Targets::Pairs { .. } | Targets::None => return Err(nothing_to_learn()),
+            Targets::Pairs { .. } | Targets::None => match &taught {
+                Some(taught) => Task::Embeddings { distance: taught.teacher.distance },
+                None => return Err(nothing_to_learn()),
+            },
         };
-        if let Some(teacher) = teacher {
-            let (found, expected) = (teacher.outputs.dims(), [targets.len(), width]);
-            if found != expected {
-                let message = format!("the teacher's outputs have shape {found:?}, expected {expected:?}");
-                return Err(TrainError::Mismatch(message));
-            }
+        if let Some(found) = taught.as_ref().and_then(Taught::known).map(Tensor::dims)
+            && found.get(1) != Some(&width)
+        {
+            let message = format!("the teacher's outputs have shape {found:?}, expected {width} for each row");
+            return Err(TrainError::Mismatch(message));
         }
-        Ok(Self { task, smoothing: settings.label_smoothing, teacher })
+        Ok(Self { task, smoothing: settings.label_smoothing, taught })
     }
 
-    /// The training loss; `rows` are the batch's row numbers.
-    pub(super) fn loss(&self, outputs: &Tensor, targets: &Tensor, rows: &Tensor) -> Result<Tensor> {
-        let Some(teacher) = self.teacher else { return self.labels(outputs, targets, self.smoothing) };
-        let wanted = teacher.outputs.index_select(rows, 0)?;
-        let soft = match &self.task {
-            Task::Classes { .. } => loss::soft_cross_entropy(outputs, &wanted, teacher.temperature)?,
-            Task::Values => loss::mean_squared_error(outputs, &wanted.squeeze(1)?)?,
+    /// Blocks whose outputs the loss reads, besides the last.
+    pub(super) fn blocks(&self) -> Vec<usize> {
+        self.taught.as_ref().map(Taught::blocks).unwrap_or_default()
+    }
+
+    /// Whether parts are judged by the teacher, for want of labels.
+    pub(super) fn is_judged_by_teacher(&self) -> bool {
+        matches!(self.task, Task::Embeddings { .. })
+    }
+
+    /// The teacher, where there is one.
+    pub(super) fn teacher(&self) -> Option<&Taught<'a>> {
+        self.taught.as_ref()
+    }
+
+    /// The training loss of a batch.
+    pub(super) fn loss(&self, said: &Said, batch: &Batch) -> Result<Tensor> {
+        let Some(taught) = &self.taught else { return self.labels(&said.outputs, batch, self.smoothing) };
+        let wanted = taught.says(&batch.input, &batch.rows)?;
+        let teacher = &taught.teacher;
+        let soft = self.answers(&said.outputs, &wanted.outputs, teacher.temperature)?;
+        let mut sum = if teacher.alpha >= 1.0 || self.is_judged_by_teacher() {
+            soft
+        } else {
+            let hard = self.labels(&said.outputs, batch, self.smoothing)?;
+            ((soft * teacher.alpha)? + (hard * (1.0 - teacher.alpha))?)?
+        };
+        let weight = teacher.hidden.map_or(0.0, |hidden| hidden.weight / hidden.pairs.len().max(1) as f64);
+        let mask = mask(&batch.input);
+        for (own, wanted) in said.hidden.iter().zip(&wanted.hidden) {
+            sum = (sum + (loss::squared_difference(own, wanted, mask)? * weight)?)?;
+        }
+        Ok(sum)
+    }
+
+    /// How far the outputs are from a teacher's.
+    fn answers(&self, outputs: &Tensor, wanted: &Tensor, temperature: f64) -> Result<Tensor> {
+        match &self.task {
+            Task::Classes { .. } => loss::soft_cross_entropy(outputs, wanted, temperature),
+            Task::Values => loss::mean_squared_error(outputs, &wanted.squeeze(1)?),
             Task::Following => {
-                let message = "a model that continues texts learns from no teacher".to_owned();
-                return Err(TrainError::Mismatch(message));
+                let followed = outputs.dim(1)?.saturating_sub(1);
+                let [outputs, wanted] = [outputs, wanted].map(|logits| logits.narrow(1, 0, followed)?.flatten_to(1));
+                loss::soft_cross_entropy(&outputs?, &wanted?, temperature)
             }
-        };
-        if teacher.alpha >= 1.0 {
-            return Ok(soft);
+            Task::Embeddings { distance: Distance::Cosine } => loss::cosine_distance(outputs, wanted),
+            Task::Embeddings { distance: Distance::SquaredError } => loss::squared_difference(outputs, wanted, None),
         }
-        let hard = self.labels(outputs, targets, self.smoothing)?;
-        Ok(((soft * teacher.alpha)? + (hard * (1.0 - teacher.alpha))?)?)
     }
 
-    /// The loss that validation rows are judged by.
-    pub(super) fn validation(&self, outputs: &Tensor, targets: &Tensor) -> Result<f32> {
-        Ok(self.labels(outputs, targets, 0.0)?.to_scalar::<f32>()?)
+    /// The loss that validation rows are judged by: that of the labels, or of the teacher where there are none.
+    pub(super) fn validation(&self, outputs: &Tensor, part: &Part<'_>) -> Result<f32> {
+        let loss = match (&part.answers, &part.targets) {
+            (Some(answers), _) => self.answers(outputs, answers, 1.0)?,
+            (None, Some(targets)) => self.hard(outputs, targets, 0.0)?,
+            (None, None) => return Err(nothing_to_learn()),
+        };
+        Ok(loss.to_scalar::<f32>()?)
     }
 
-    fn labels(&self, outputs: &Tensor, targets: &Tensor, smoothing: f64) -> Result<Tensor> {
+    /// The labels' loss of a batch.
+    pub(super) fn labels(&self, outputs: &Tensor, batch: &Batch, smoothing: f64) -> Result<Tensor> {
+        self.hard(outputs, batch.targets.as_ref().ok_or_else(nothing_to_learn)?, smoothing)
+    }
+
+    /// The labels' loss.
+    fn hard(&self, outputs: &Tensor, targets: &Tensor, smoothing: f64) -> Result<Tensor> {
         match &self.task {
             Task::Classes { weights } => loss::cross_entropy(outputs, targets, weights.as_ref(), smoothing),
             Task::Values => loss::mean_squared_error(outputs, targets),
@@ -83,7 +133,16 @@ impl<'a> Objective<'a> {
                 let logits = outputs.narrow(1, 0, targets.dim(1)?)?.flatten_to(1)?;
                 loss::cross_entropy(&logits, &targets.flatten_all()?, None, smoothing)
             }
+            Task::Embeddings { .. } => Err(nothing_to_learn()),
         }
+    }
+}
+
+/// Which tokens of a batch are not padding, [rows, length].
+fn mask(input: &Input) -> Option<&Tensor> {
+    match input {
+        Input::Tokens(tokens) => tokens.mask.as_ref(),
+        _ => None,
     }
 }
 

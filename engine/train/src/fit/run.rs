@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use candle_core::Tensor;
 use candle_core::backprop::GradStore;
-use candle_core::{Device, Tensor};
 use paring_data::Targets;
 use paring_model::{Checkpoint, Forward, Network, Task};
 use rand::RngExt as _;
@@ -11,6 +11,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::batches::{self, Part};
 use super::objective::{Objective, known_classes};
+use super::teacher::{self, Taught};
 use super::{FitReport, FitSettings, Lesson, Rates, Watch};
 use crate::error::{Result, TrainError};
 use crate::fake::FakeQuantization;
@@ -36,7 +37,7 @@ pub(super) fn fit(
     let rates = Rates::new(settings)?;
     let is_frozen = |name: &str| rates.is_frozen(name);
     let trainable = Trainable::new(model, is_frozen)?.rounded(sites, is_frozen)?;
-    let mut run = Run::new(model, &trainable, lesson, settings, stream)?;
+    let mut run = Run::new(model, &trainable, lesson, settings, (stream, watch))?;
     for epoch in 1..=settings.epochs {
         run.epoch(epoch, watch)?;
         if run.patience_is_over(epoch) {
@@ -74,12 +75,12 @@ impl<'a> Run<'a> {
         trainable: &'a Trainable,
         rows: Lesson<'a>,
         settings: &'a FitSettings,
-        stream: &'a Stream,
+        (stream, watch): (&'a Stream, &mut dyn Watch),
     ) -> Result<Self> {
         let outline = model.outline();
         let continues = outline.outputs.as_ref().is_some_and(|outputs| outputs.task() == Task::Generate);
         let part = |examples, name| Part::new(examples, name, continues);
-        let validate = rows.validate.map(|examples| part(examples, "validation")).transpose()?;
+        let mut validate = rows.validate.map(|examples| part(examples, "validation")).transpose()?;
         if settings.early_stopping.is_some() && validate.is_none() {
             return Err(TrainError::NoRows { part: "validation" });
         }
@@ -96,11 +97,18 @@ impl<'a> Run<'a> {
             network.forward(&first, &mut Forward::inference())?;
         }
         let optimizer = optimizer(trainable, settings)?;
+        let taught = rows.teacher.map(|teacher| Taught::new(teacher, train.inputs, continues, watch)).transpose()?;
+        let objective = Objective::new(&rows.train.targets, (width, continues), taught, settings)?;
+        if let (Some(part), Some(taught)) = (&mut validate, objective.teacher())
+            && objective.is_judged_by_teacher()
+        {
+            part.answers = Some(taught.teacher.answers(part.inputs, watch)?);
+        }
         Ok(Self {
             network,
             trainable,
             optimizer,
-            objective: Objective::new(&rows.train.targets, (width, continues), rows.teacher, settings)?,
+            objective,
             settings,
             continues,
             stream,
@@ -166,11 +174,11 @@ impl<'a> Run<'a> {
 
     /// The loss of a batch, and its gradients.
     fn batch(&mut self, epoch: usize, rows: &[u32], rate: f64, dropout: &mut ChaCha8Rng) -> Result<(f32, GradStore)> {
-        let input = self.train.inputs.batch(&rows.iter().map(|&row| row as usize).collect::<Vec<_>>())?;
-        let rows = Tensor::from_slice(rows, rows.len(), &Device::Cpu)?;
+        let batch = self.train.batch(rows)?;
         let mut uniform = |buffer: &mut [f32]| buffer.iter_mut().for_each(|number| *number = dropout.random());
-        let outputs = self.network.forward(&input, &mut Forward::training(self.trainable, &mut uniform))?;
-        let loss = self.objective.loss(&outputs, &self.train.targets.index_select(&rows, 0)?, &rows)?;
+        let mut forward = Forward::training(self.trainable, &mut uniform);
+        let said = teacher::run(self.network.as_ref(), &batch.input, &self.objective.blocks(), &mut forward)?;
+        let loss = self.objective.loss(&said, &batch)?;
         let value = loss.to_scalar::<f32>()?;
         let limit = DIVERGED * self.first_loss.get_or_insert(value).max(1.0);
         if !value.is_finite() || value > limit {
@@ -235,7 +243,7 @@ impl<'a> Run<'a> {
         for batch in all.chunks(VALIDATION_BATCH) {
             outputs.push(self.network.forward(&rows.inputs.batch(batch)?, &mut Forward::inference())?.detach());
         }
-        self.objective.validation(&Tensor::cat(&outputs, 0)?, &rows.targets)
+        self.objective.validation(&Tensor::cat(&outputs, 0)?, rows)
     }
 
     /// Batch by batch, because the logits of all windows would fill the memory.
@@ -243,10 +251,11 @@ impl<'a> Run<'a> {
         let mut sum = 0.0;
         let all: Vec<u32> = (0..rows.count as u32).collect();
         for batch in all.chunks(self.settings.batch_size.max(1)) {
-            let input = rows.inputs.batch(&batch.iter().map(|&row| row as usize).collect::<Vec<_>>())?;
-            let outputs = self.network.forward(&input, &mut Forward::inference())?.detach();
-            let targets = rows.targets.index_select(&Tensor::from_slice(batch, batch.len(), &Device::Cpu)?, 0)?;
-            sum += f64::from(self.objective.validation(&outputs, &targets)?) * batch.len() as f64;
+            let count = batch.len();
+            let batch = rows.batch(batch)?;
+            let outputs = self.network.forward(&batch.input, &mut Forward::inference())?.detach();
+            let loss = self.objective.labels(&outputs, &batch, 0.0)?;
+            sum += f64::from(loss.to_scalar::<f32>()?) * count as f64;
         }
         Ok((sum / rows.count as f64) as f32)
     }

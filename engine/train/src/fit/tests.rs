@@ -7,9 +7,9 @@ use paring_model::inputs::Matrix;
 use paring_model::{Checkpoint, Inputs, Outputs, Weight, families};
 use rand::RngExt as _;
 
-use super::{ClassWeights, FitReport, FitSettings, Teacher, Watch, fit};
+use super::{ClassWeights, Distance, FitReport, FitSettings, Hidden, Teacher, Watch, fit};
 use crate::error::{Result, TrainError};
-use crate::loss::cross_entropy;
+use crate::loss::{cosine_distance, cross_entropy, squared_difference};
 use crate::metrics::{accuracy, most_likely};
 use crate::optimizer::{OptimizerSpec, SgdSpec};
 use crate::rng::Stream;
@@ -185,16 +185,81 @@ fn masked_weights_stay_exactly_zero() {
 fn a_student_follows_its_teacher_and_not_the_labels() {
     let rows = same_sign(128, 2, "train");
     let Targets::Classes(truth) = &rows.targets else { panic!("no classes") };
-    let logits: Vec<f32> = truth.iter().flat_map(|&class| if class == 1 { [-4.0, 4.0] } else { [4.0, -4.0] }).collect();
-    let outputs = Tensor::from_vec(logits, (128, 2), &Device::Cpu).unwrap();
-    let teacher = Teacher { outputs, temperature: 2.0, alpha: 1.0 };
+    let mut teaching = mlp(&[16], 2, 0.0, two_classes());
+    run(&mut teaching, &rows, &settings(40)).unwrap();
     let wrong = Targets::Classes(truth.iter().map(|&class| 1 - class).collect());
     let lied = Examples { inputs: rows.inputs.clone(), targets: wrong };
     let mut model = mlp(&[16], 2, 0.0, two_classes());
     let mut watch = Note { rates: Vec::new(), limit: usize::MAX };
-    fit(&mut model, &lied, None, Some(&teacher), &settings(40), &Stream::new(3), &mut watch).unwrap();
+    let teacher = Teacher { temperature: 2.0, ..teacher(&teaching) };
+    fit(&mut model, &lied, None, Some(teacher), &settings(40), &Stream::new(3), &mut watch).unwrap();
     let right = share_right(&model, &rows);
     assert!(right > 0.95, "{right}");
+}
+
+fn teacher(model: &Checkpoint) -> Teacher<'_> {
+    Teacher { model, temperature: 1.0, alpha: 1.0, distance: Distance::Cosine, hidden: None }
+}
+
+fn rows_to_embed(name: &str) -> Examples {
+    Examples { inputs: inputs(64, 4, name).into(), targets: Targets::None }
+}
+
+/// Lengths are free under the cosine, and not under the squared error; and validation rows are judged by the teacher.
+#[test]
+fn embeddings_are_learnt_from_a_teacher_alone() {
+    let vector = Outputs::Embed { width: 3, pair: None, score: None };
+    let teaching = mlp(&[12], 4, 0.0, vector.clone());
+    let (train, validate) = (rows_to_embed("train"), rows_to_embed("validate"));
+    let trained = |distance| {
+        let mut model = mlp(&[8], 4, 0.0, vector.clone());
+        let mut watch = Note { rates: Vec::new(), limit: usize::MAX };
+        let teacher = Teacher { distance, ..teacher(&teaching) };
+        let settings = FitSettings { early_stopping: Some(40), ..settings(60) };
+        fit(&mut model, &train, Some(&validate), Some(teacher), &settings, &Stream::new(3), &mut watch)
+            .map(|report| (report, model))
+    };
+    for distance in [Distance::Cosine, Distance::SquaredError] {
+        let (report, model) = trained(distance).unwrap();
+        let [own, wanted] = [&model, &teaching].map(|model| model.predict(&validate.inputs, 64).unwrap());
+        let found = match distance {
+            Distance::Cosine => cosine_distance(&own, &wanted),
+            Distance::SquaredError => squared_difference(&own, &wanted, None),
+        };
+        let found = found.unwrap().to_scalar::<f32>().unwrap();
+        let kept = report.validate_loss[report.best_epoch - 1];
+        assert!((found - kept).abs() < 1e-6, "{found}, {kept}");
+        assert!(kept < report.validate_loss[0] / 4.0, "{:?}", report.validate_loss);
+    }
+    let mut alone = mlp(&[8], 4, 0.0, vector.clone());
+    assert_eq!(
+        run(&mut alone, &train, &settings(1)).unwrap_err().to_string(),
+        "the rows have no answers to learn from"
+    );
+}
+
+#[test]
+fn hidden_states_follow_those_of_the_teacher() {
+    let rows = same_sign(64, 2, "train");
+    let teaching = mlp(&[8, 8], 2, 0.0, two_classes());
+    let hidden = Hidden { pairs: vec![(0, 1)], weight: 10.0 };
+    let difference = |weight: f64| {
+        let hidden = Hidden { weight, ..hidden.clone() };
+        let mut model = mlp(&[8], 2, 0.0, two_classes());
+        let mut watch = Note { rates: Vec::new(), limit: usize::MAX };
+        let teacher = Teacher { hidden: Some(&hidden), ..teacher(&teaching) };
+        fit(&mut model, &rows, None, Some(teacher), &settings(40), &Stream::new(3), &mut watch).unwrap();
+        let states = |model: &Checkpoint, block: usize| {
+            let network = model.network().unwrap();
+            let input = rows.inputs.batch(&(0..64).collect::<Vec<_>>()).unwrap();
+            let mut forward = paring_model::Forward::inference();
+            super::teacher::run(network.as_ref(), &input, &[block], &mut forward).unwrap().hidden.remove(0)
+        };
+        let (own, wanted) = (states(&model, 0), states(&teaching, 1));
+        squared_difference(&own, &wanted, None).unwrap().to_scalar::<f32>().unwrap()
+    };
+    let (with, without) = (difference(10.0), difference(0.0));
+    assert!(with < without / 10.0, "{with}, {without}");
 }
 
 #[test]

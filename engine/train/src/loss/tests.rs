@@ -3,7 +3,7 @@
 use candle_core::{Device, Tensor, Var};
 use rstest::rstest;
 
-use super::{cross_entropy, mean_squared_error, soft_cross_entropy};
+use super::{cosine_distance, cross_entropy, mean_squared_error, soft_cross_entropy, squared_difference};
 
 fn logits() -> Var {
     Var::new(&[[2.0_f64, -1.0, 0.5], [0.0, 3.0, -2.0], [1.0, 1.0, 1.0]], &Device::Cpu).unwrap()
@@ -67,6 +67,25 @@ fn mean_squared_error_and_its_gradient() {
     let outputs = Var::new(&[[1.0_f64], [4.0]], &Device::Cpu).unwrap();
     let targets = Tensor::new(&[0.0_f64, 6.0], &Device::Cpu).unwrap();
     check(&mean_squared_error(&outputs, &targets).unwrap(), &outputs, 2.5, &[1.0, -2.0]);
+}
+
+/// 1 - 3/5 in the first row, whose gradient is -(b / (|a| |b|) - cos a / |a|^2); nothing in the second.
+#[test]
+fn cosine_distance_and_its_gradient() {
+    let own = Var::new(&[[3.0_f64, 4.0], [0.0, 2.0]], &Device::Cpu).unwrap();
+    let wanted = Tensor::new(&[[1.0_f64, 0.0], [0.0, 5.0]], &Device::Cpu).unwrap();
+    check(&cosine_distance(&own, &wanted).unwrap(), &own, 0.2, &[-0.064, 0.048, 0.0, 0.0]);
+    let message = cosine_distance(&own, &Tensor::new(&[[1.0_f64], [1.0]], &Device::Cpu).unwrap()).unwrap_err();
+    assert_eq!(message.to_string(), "the teacher's outputs have shape [2, 1], expected [2, 2]");
+}
+
+#[test]
+fn squared_difference_leaves_padding_out() {
+    let own = Var::new(&[[[1.0_f64, 0.0], [5.0, 5.0]]], &Device::Cpu).unwrap();
+    let wanted = Tensor::zeros((1, 2, 2), candle_core::DType::F64, &Device::Cpu).unwrap();
+    let mask = Tensor::new(&[[1_u32, 0]], &Device::Cpu).unwrap();
+    check(&squared_difference(&own, &wanted, Some(&mask)).unwrap(), &own, 0.5, &[1.0, 0.0, 0.0, 0.0]);
+    check(&squared_difference(&own, &wanted, None).unwrap(), &own, 12.75, &[0.5, 0.0, 2.5, 2.5]);
 }
 
 #[test]

@@ -1,0 +1,89 @@
+//! Which hidden states of a student are compared with which of its teacher.
+
+use paring_model::Outline;
+use paring_train::fit::Hidden;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::lesson::layers;
+use crate::error::Problem;
+
+/// Which layer of the teacher each layer of the student is compared with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LayerMap {
+    /// Evenly spread, the last with the last.
+    #[default]
+    Uniform,
+    /// With the first ones.
+    First,
+    /// With the last ones.
+    Last,
+}
+
+impl LayerMap {
+    /// The teacher's layers for `student` layers, of `teacher`; the student has no more than the teacher.
+    fn of(self, student: usize, teacher: usize) -> Vec<usize> {
+        let spread = |layer: usize| (layer + 1) * teacher / student.max(1) - 1;
+        match self {
+            LayerMap::Uniform => (0..student).map(spread).collect(),
+            LayerMap::First => (0..student).collect(),
+            LayerMap::Last => (teacher - student..teacher).collect(),
+        }
+    }
+}
+
+/// The pairs of blocks that are compared, or why they cannot be. `listed` names the teacher's layers one by one. `place`
+/// is the parameter to blame.
+pub(super) fn pairs(
+    (student, teacher): (&Outline, &Outline),
+    map: LayerMap,
+    listed: Option<&[usize]>,
+    place: &str,
+) -> Result<Vec<(usize, usize)>, Problem> {
+    let (own, all) = (layers(student), layers(teacher));
+    if own == 0 || all == 0 {
+        return Err(Problem::new(place, "compares hidden states, but the model has no layers that are alike"));
+    }
+    if own > all {
+        let message = format!("compares hidden states, but the student has {own} layers, and its teacher {all}");
+        return Err(Problem::new(place, message));
+    }
+    let of_teacher = match listed {
+        Some(listed) => checked(listed, own, all, place)?,
+        None => map.of(own, all),
+    };
+    // The first block looks tokens up.
+    Ok(of_teacher.into_iter().enumerate().map(|(own, layer)| (own + 1, layer + 1)).collect())
+}
+
+fn checked(listed: &[usize], own: usize, all: usize, place: &str) -> Result<Vec<usize>, Problem> {
+    if let Some(layer) = listed.iter().find(|&&layer| layer >= all) {
+        let message = format!("names layer {layer}, but the teacher has {all}, numbered from 0");
+        return Err(Problem::new(place, message));
+    }
+    if listed.len() != own {
+        let message = format!("names {} layers, expected one for each of the student's {own}", listed.len());
+        return Err(Problem::new(place, message));
+    }
+    Ok(listed.to_vec())
+}
+
+/// What training compares; nothing at weight 0.
+pub(super) fn hidden(pairs: Vec<(usize, usize)>, weight: f64) -> Option<Hidden> {
+    (weight > 0.0).then_some(Hidden { pairs, weight })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LayerMap;
+
+    #[test]
+    fn layers_are_mapped_by_hand() {
+        assert_eq!(LayerMap::Uniform.of(3, 6), [1, 3, 5]);
+        assert_eq!(LayerMap::Uniform.of(4, 6), [0, 2, 3, 5]);
+        assert_eq!(LayerMap::Uniform.of(6, 6), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(LayerMap::First.of(2, 6), [0, 1]);
+        assert_eq!(LayerMap::Last.of(2, 6), [4, 5]);
+    }
+}

@@ -1,0 +1,139 @@
+//! What passes with a teacher share: what stands against them, the training, and how close the student came.
+
+use paring_data::{Examples, Part};
+use paring_model::{Checkpoint, Outline, Outputs, Task, depth};
+use paring_train::fit::{FitSettings, Lesson, Teacher, fit_rounded};
+use paring_train::measure::{self, LatencySettings};
+
+use crate::context::Cx;
+use crate::effect::{Effect, PlanCx};
+use crate::error::{PassError, Problem};
+use crate::receipt::{Outcome, Receipt};
+use crate::training;
+
+/// Rows that run through a model at a time.
+const BATCH: usize = 256;
+
+/// Windows of tokens that student and teacher are compared on.
+const WINDOWS: usize = 8;
+
+/// What stands against a teacher.
+pub(super) fn problems(settings: &FitSettings, cx: &PlanCx<'_>) -> Vec<Problem> {
+    let mut problems = training::problems(settings, cx);
+    if !cx.outline.built || cx.outline.config.is_none() {
+        let message = "the model has no weights yet, so it cannot teach";
+        problems.push(Problem::new("", message).help("train it first: `- train/fit: {}`"));
+    }
+    problems
+}
+
+/// The task of a model.
+pub(super) fn task(outline: &Outline) -> Option<Task> {
+    outline.outputs.as_ref().map(Outputs::task)
+}
+
+/// The effect of a student that takes its teacher's place.
+pub(super) fn effect(settings: &FitSettings, student: &Outline, cx: &PlanCx<'_>) -> Effect {
+    let mut notes = training::notes(settings, cx);
+    let (taught, teaching) = (student.parameters(), cx.outline.parameters());
+    if taught >= teaching {
+        notes.push(format!("the student has {taught} parameters, no fewer than the teacher's {teaching}"));
+    }
+    let touches = student.sites().unwrap_or_default().into_iter().map(|site| site.name).collect();
+    Effect { touches, memory: training::memory(student, cx), notes, ..Effect::same_shape(student) }
+}
+
+/// Trains the student, and says in the receipt how close it came to its teacher.
+///
+/// # Errors
+/// When there are no rows, they do not fit, or training diverges.
+pub(super) fn teach(
+    cx: &Cx<'_>,
+    teacher: Teacher<'_>,
+    mut student: Checkpoint,
+    settings: &FitSettings,
+) -> Result<Outcome, PassError> {
+    let rows = cx.required_examples(Part::Train, teacher.model)?;
+    let judges = cx.examples(Part::Validate, teacher.model)?;
+    let lesson = Lesson { train: &rows, validate: judges.as_ref(), teacher: Some(teacher) };
+    let stream = cx.stream.split("fit");
+    let report = fit_rounded(&mut student, lesson, &Default::default(), settings, &stream, &mut cx.watch())?;
+    let mut receipt = training::receipt(&report);
+    compare(&mut receipt, teacher.model, &student, judges.as_ref().unwrap_or(&rows))?;
+    Ok(Outcome { model: student, receipt })
+}
+
+/// Layers of a transformer; those of other families are not alike.
+pub(super) fn layers(outline: &Outline) -> usize {
+    depth::layers(outline).len()
+}
+
+/// Adds how close the student came to the teacher on these rows: the share of rows with the same class, or of tokens
+/// after which both expect the same; the root mean squared difference of the numbers, in the unit of the answers; the
+/// mean cosine of the embeddings.
+fn compare(
+    receipt: &mut Receipt,
+    teacher: &Checkpoint,
+    student: &Checkpoint,
+    rows: &Examples,
+) -> Result<(), PassError> {
+    let answers = |model: &Checkpoint| -> Result<Vec<Vec<f32>>, PassError> {
+        Ok(model.predict(&rows.inputs, BATCH)?.to_vec2::<f32>()?)
+    };
+    let beside = |name: &str, rows: &Examples| -> Result<f64, PassError> {
+        let found = measure::measure(name, student, Some(rows), Some(teacher), &LatencySettings::default())?;
+        found.first().map(|(_, value)| *value).ok_or_else(|| PassError::Failed(format!("`{name}` was not measured")))
+    };
+    let (name, value) = match student.outputs() {
+        Some(Outputs::Regress { scale, .. }) => {
+            ("difference", difference(&answers(teacher)?, &answers(student)?) * scale)
+        }
+        Some(Outputs::Embed { .. }) => ("cosine", beside("cosine", rows)?),
+        Some(Outputs::Generate { .. }) => {
+            let few = Examples { inputs: rows.inputs.head(WINDOWS), targets: rows.targets.clone() };
+            ("agreement", beside("top1_agreement", &few)?)
+        }
+        _ => ("agreement", agreement(&answers(teacher)?, &answers(student)?)),
+    };
+    let told = match student.outputs().map(Outputs::task) {
+        Some(Task::Regress) => format!("{value:.4} from the teacher"),
+        Some(Task::Embed) => format!("mean cosine {value:.4} to the teacher"),
+        Some(Task::Generate) => format!("expects the teacher's token after {:.1}% of tokens", value * 100.0),
+        _ => format!("agrees with the teacher on {:.1}% of rows", value * 100.0),
+    };
+    receipt.summary = format!("{}; {told}", receipt.summary);
+    let parameters = [teacher, student].map(|model| model.outline().parameters() as f64);
+    receipt.figures.insert(name.to_owned(), value);
+    receipt.figures.insert("teacher_parameters".to_owned(), parameters[0]);
+    receipt.figures.insert("student_parameters".to_owned(), parameters[1]);
+    Ok(())
+}
+
+fn agreement(told: &[Vec<f32>], said: &[Vec<f32>]) -> f64 {
+    let same = told.iter().zip(said).filter(|(one, other)| largest(one) == largest(other)).count();
+    same as f64 / told.len().max(1) as f64
+}
+
+fn difference(told: &[Vec<f32>], said: &[Vec<f32>]) -> f64 {
+    let pairs = || told.iter().flatten().zip(said.iter().flatten());
+    let squared: f64 = pairs().map(|(one, other)| f64::from(one - other).powi(2)).sum();
+    (squared / pairs().count().max(1) as f64).sqrt()
+}
+
+/// The place of the largest number; the first of equal ones.
+fn largest(row: &[f32]) -> Option<usize> {
+    let better = |best: usize, place: usize| if row.get(place) > row.get(best) { place } else { best };
+    (0..row.len()).reduce(better)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{agreement, difference};
+
+    #[test]
+    fn agreement_and_difference_by_hand() {
+        let told = [vec![1.0, 0.0], vec![0.0, 1.0]];
+        assert_eq!(agreement(&told, &[vec![3.0, 2.0], vec![5.0, 4.0]]), 0.5);
+        assert_eq!(difference(&[vec![1.0], vec![2.0]], &[vec![4.0], vec![6.0]]), 12.5_f64.sqrt());
+    }
+}

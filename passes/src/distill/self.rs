@@ -1,0 +1,211 @@
+//! `distill/self`: a model that has lost something learns it back from what it was.
+
+use paring_model::{Checkpoint, Outline};
+use paring_train::fit::{Distance, FitSettings, Hidden, Teacher};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::hidden::{self, LayerMap};
+use super::lesson;
+use crate::context::Cx;
+use crate::effect::{Effect, PlanCx};
+use crate::error::{PassError, Problem};
+use crate::pass::{Definition, Leaves, Needs, PassInfo};
+use crate::receipt::Outcome;
+use crate::training;
+
+/// Prunes a model by nested stages, and trains what is left to answer as the whole did.
+///
+/// # What it does
+/// The model as it comes is the teacher. The nested `stages` run on it, and what they leave is the student: it is trained
+/// on all training rows to answer as its teacher does, and takes its place. What is compared depends on the task: softmax
+/// distributions of classes, and of the token that follows every token of a text (divergence, times the temperature
+/// squared), numbers (mean squared difference), or embeddings. Weights that the nested stages set to zero and masked stay
+/// zero; units and layers that they removed stay away.
+///
+/// # When to use
+/// After any pruning that costs too much quality: `prune/wanda`, `prune/sparsegpt`, `prune/heads`, `prune/neurons`,
+/// `prune/channels`, `prune/layers`. Labels are not needed: texts or rows like those to come are enough.
+///
+/// # When not to
+/// Where nothing was lost. After quantization, which leaves no float weights: `quantize/qat` with `teacher: true` trains
+/// while it rounds. With good labels and a model that is not too sure of them, `train/fit` may do as well for less.
+///
+/// # Parameters
+/// `alpha` is the weight of the teacher's answers, 1 by default; the labels have the rest (of a text, the tokens that
+/// follow). `temperature` softens distributions. `distance` compares embeddings: `cosine` by direction, `squared_error`
+/// by length too. `hidden_weight` adds the mean squared difference between the outputs of the layers of both, averaged
+/// over layers, times that weight; where the student has fewer layers, they are compared with evenly spread ones. All
+/// others are those of `train/fit`: `epochs`, `batch_size`, `accumulate`, `learning_rate`, `learning_rates`, `freeze`,
+/// `optimizer`, `schedule`, `warmup_epochs`, `clip_norm`, `early_stopping`, `label_smoothing` and `class_weights` (the
+/// last two for the labels' loss). A tenth to a third of the rate that trained the model is a good start.
+///
+/// # Cost and limits
+/// The nested stages, one pass of the training rows through the teacher, whose outputs stay in memory, and the training.
+/// A teacher that continues texts, and one whose hidden states are compared, answers each batch anew, in every epoch: a
+/// third more time. Two models are in memory.
+///
+/// # Source
+/// Hinton, Vinyals & Dean 2015, "Distilling the Knowledge in a Neural Network", section 2, for the loss; Muralidharan et
+/// al. 2024, "Compact Language Models via Pruning and Knowledge Distillation", section 3, for a pruned model that learns
+/// from what it was, with and without hidden states.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SelfParameters {
+    /// Softmax temperature, from 0.1 (inclusive) to 100 (inclusive), for classes and tokens.
+    #[serde(default = "one")]
+    #[schemars(range(min = 0.1, max = 100.0))]
+    pub temperature: f64,
+    /// Weight of the teacher's answers, from 0 (inclusive, labels only) to 1 (inclusive, teacher only).
+    #[serde(default = "one")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub alpha: f64,
+    /// How far two embeddings are from each other.
+    #[serde(default)]
+    pub distance: Distance,
+    /// Weight of the loss of hidden states, beside that of the answers; 0 leaves them out.
+    #[serde(default)]
+    #[schemars(range(min = 0.0, max = 1e6))]
+    pub hidden_weight: f64,
+    /// The training run.
+    #[serde(flatten)]
+    pub settings: FitSettings,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+impl SelfParameters {
+    fn hidden(&self, student: &Outline, teacher: &Outline) -> Result<Option<Hidden>, Problem> {
+        if self.hidden_weight == 0.0 {
+            return Ok(None);
+        }
+        let pairs = hidden::pairs((student, teacher), LayerMap::Uniform, None, "/hidden_weight")?;
+        Ok(hidden::hidden(pairs, self.hidden_weight))
+    }
+}
+
+/// The pass.
+pub struct Own;
+
+impl Definition for Own {
+    type Parameters = SelfParameters;
+
+    const INFO: PassInfo = PassInfo {
+        id: "distill/self",
+        summary: "prune by nested stages, and train what is left to answer as the whole did",
+        version: 1,
+        needs: &[Needs::TrainRows, Needs::BuiltModel, Needs::Family, Needs::NestedStages],
+        leaves: &[Leaves::Masks, Leaves::Shapes],
+    };
+
+    const TAKES_TARGETS: bool = false;
+
+    fn plan(parameters: &SelfParameters, cx: &PlanCx<'_>) -> Result<Effect, Vec<Problem>> {
+        let mut problems = lesson::problems(&parameters.settings, cx);
+        // Once the stage runs, what its nested stages leave is known only when they have.
+        let student = cx.nested.unwrap_or(cx.outline);
+        problems.extend(same_ends(student, cx.outline));
+        if let Some(name) = training::quantized(student) {
+            let message = format!("the nested stages leave tensor `{name}` quantized, expected float weights");
+            problems.push(Problem::new("", message).help("`quantize/qat` with `teacher: true` trains while it rounds"));
+        }
+        problems.extend(parameters.hidden(student, cx.outline).err());
+        problems.extend(training::glob_problems(&parameters.settings, student));
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let mut effect = lesson::effect(&parameters.settings, student, cx);
+        effect.notes.retain(|note| !note.starts_with("the student has"));
+        effect.exact = false;
+        Ok(effect)
+    }
+
+    fn run(parameters: &SelfParameters, cx: &mut Cx<'_>, model: Checkpoint) -> Result<Outcome, PassError> {
+        let student = cx.services.nested(&model)?;
+        let hidden = parameters
+            .hidden(&student.outline(), &model.outline())
+            .map_err(|problem| PassError::Failed(problem.message))?;
+        let SelfParameters { temperature, alpha, distance, .. } = *parameters;
+        let teacher = Teacher { model: &model, temperature, alpha, distance, hidden: hidden.as_ref() };
+        lesson::teach(cx, teacher, student, &parameters.settings)
+    }
+}
+
+/// The student has to read what its teacher reads, and to answer in the same terms.
+fn same_ends(student: &Outline, teacher: &Outline) -> Option<Problem> {
+    let reads = student.inputs == teacher.inputs;
+    if reads && student.outputs == teacher.outputs {
+        return None;
+    }
+    let what = if reads { "gives other answers" } else { "reads other inputs" };
+    let message = format!("what the nested stages leave {what} than the model before them, so it cannot learn from it");
+    Some(Problem::new("", message).help("select features before this stage"))
+}
+
+#[cfg(test)]
+mod tests {
+    use paring_model::{Checkpoint, Weight};
+    use serde_json::json;
+
+    use super::Own;
+    use crate::testing::{Bench, built, classes, inputs, labels, matrix, unbuilt};
+
+    fn zeros(model: &Checkpoint) -> Vec<usize> {
+        let rows = model.tensor("layers.0.weight").unwrap().to_vec2::<f32>().unwrap();
+        let places = rows.iter().flatten().enumerate().filter(|(_, weight)| **weight == 0.0);
+        places.map(|(place, _)| place).collect()
+    }
+
+    /// The nested stages set half of a hidden layer to zero.
+    fn half(model: &Checkpoint) -> Checkpoint {
+        let mut model = model.clone();
+        let rows = model.tensor("layers.0.weight").unwrap().to_vec2::<f32>().unwrap();
+        let half = |(at, row): (usize, &Vec<f32>)| if at % 2 == 0 { [row[0], 0.0] } else { [0.0, row[1]] };
+        let rows: Vec<[f32; 2]> = rows.iter().enumerate().map(half).collect();
+        let rows: Vec<&[f32]> = rows.iter().map(<[f32; 2]>::as_slice).collect();
+        model.set_weight("layers.0.weight", Weight::Dense { tensor: matrix(&rows), masked: true });
+        model
+    }
+
+    /// Labels are of no use: they are the opposite of what the teacher says.
+    fn bench(nested: impl Fn(&Checkpoint) -> Checkpoint + 'static) -> Bench {
+        let rows: [&[f64]; 6] = [&[2.0, 0.0], &[3.0, 1.0], &[1.0, -1.0], &[0.0, 2.0], &[1.0, 3.0], &[-1.0, 1.0]];
+        let mut bench = Bench::with_rows(classes(&rows, &["right", "right", "right", "left", "left", "left"]));
+        bench.services.nested = Some(Box::new(nested));
+        bench
+    }
+
+    fn teacher() -> Checkpoint {
+        let mut model = built(&[4], inputs(2), labels(&["left", "right"]));
+        model.set_tensor("layers.0.weight", matrix(&[&[1.0, -1.0], &[-1.0, 1.0], &[0.5, -0.5], &[-0.5, 0.5]]));
+        model.set_tensor("head.weight", matrix(&[&[1.0, -1.0, 1.0, -1.0], &[-1.0, 1.0, -1.0, 1.0]]));
+        model
+    }
+
+    #[test]
+    fn what_was_set_to_zero_stays_and_the_rest_learns_from_the_whole() {
+        let block = json!({"epochs": 60, "batch_size": 6, "learning_rate": 0.05});
+        let outcome = bench(half).run::<Own>(&block, &teacher()).unwrap();
+        assert_eq!(zeros(&outcome.model), zeros(&half(&teacher())));
+        assert_eq!(outcome.receipt.figures["agreement"], 1.0, "{:?}", outcome.receipt);
+        let first = outcome.receipt.details["train_loss"][0].as_f64().unwrap();
+        assert!(outcome.receipt.figures["train_loss"] < first / 4.0, "{:?}", outcome.receipt);
+    }
+
+    #[test]
+    fn what_cannot_learn_is_refused() {
+        let refused = |nested: fn(&Checkpoint) -> Checkpoint, block| {
+            let problems = bench(nested).plan::<Own>(&block, &teacher()).unwrap_err();
+            problems.into_iter().map(|problem| (problem.pointer, problem.message)).collect::<Vec<_>>()
+        };
+        let other = |_: &Checkpoint| unbuilt(&[4], inputs(1), labels(&["left", "right"]));
+        let message = "what the nested stages leave reads other inputs than the model before them, so it cannot learn \
+                       from it";
+        assert_eq!(refused(other, json!({})), [(String::new(), message.to_owned())]);
+        let message = "compares hidden states, but the model has no layers that are alike";
+        let expected = [("/hidden_weight".to_owned(), message.to_owned())];
+        assert_eq!(refused(half, json!({"hidden_weight": 1})), expected);
+    }
+}

@@ -1,0 +1,133 @@
+//! Where a student comes from.
+
+use paring_model::config::{ConvnetSpec, MlpSpec, Spec};
+use paring_model::{Checkpoint, Inputs, Outline, Outputs, depth, families};
+use paring_train::Stream;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{PassError, Problem};
+use crate::training;
+
+/// What a student is made of: one key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Student {
+    /// A copy of these layers of the teacher, numbered from 0, and of all that is not a layer.
+    Layers(#[schemars(length(min = 1, max = 1024), example = layers_example())] Vec<usize>),
+    /// A fully connected network from nothing.
+    Mlp(MlpSpec),
+    /// A convolutional network from nothing.
+    Convnet(ConvnetSpec),
+}
+
+fn layers_example() -> [usize; 3] {
+    [1, 3, 5]
+}
+
+/// A student's place in its pass's parameters.
+const PLACE: &str = "/student";
+
+impl Student {
+    /// The student that a teacher will have.
+    ///
+    /// # Errors
+    /// Why it cannot have it.
+    pub(super) fn outline(&self, teacher: &Outline) -> Result<Outline, Problem> {
+        let Some(spec) = self.spec() else { return self.copied(teacher) };
+        let (inputs, outputs) = ends(teacher.inputs.as_ref(), teacher.outputs.as_ref())
+            .map_err(|error| Problem::new("", error.to_string()))?;
+        families::blueprint(&spec, inputs, outputs).map_err(|error| Problem::new(PLACE, error.to_string()))
+    }
+
+    /// The student, with its first weights.
+    ///
+    /// # Errors
+    /// When the teacher cannot have it.
+    pub(super) fn model(&self, teacher: &Checkpoint, stream: &Stream) -> Result<Checkpoint, PassError> {
+        if let Some(spec) = self.spec() {
+            let (inputs, outputs) = ends(teacher.inputs(), teacher.outputs())?;
+            return training::initialize(&spec, inputs, outputs, stream);
+        }
+        let mut model = teacher.clone();
+        if let Student::Layers(layers) = self {
+            depth::keep_layers(&mut model, layers)?;
+        }
+        Ok(model)
+    }
+
+    /// What it is built of; `None` for a copy.
+    fn spec(&self) -> Option<Spec> {
+        match self {
+            Student::Layers(_) => None,
+            Student::Mlp(spec) => Some(Spec::Mlp(spec.clone())),
+            Student::Convnet(spec) => Some(Spec::Convnet(spec.clone())),
+        }
+    }
+
+    fn copied(&self, teacher: &Outline) -> Result<Outline, Problem> {
+        let Student::Layers(keep) = self else { return Ok(teacher.clone()) };
+        let count = depth::layers(teacher).len();
+        let place = format!("{PLACE}/layers");
+        if count == 0 {
+            let message = "copies layers, but the teacher has none that can be taken out";
+            return Err(Problem::new(place, message).help("`mlp` and `convnet` build a student from nothing"));
+        }
+        if let Some(layer) = keep.iter().find(|&&layer| layer >= count) {
+            let message = format!("names layer {layer}, but the teacher has {count}, numbered from 0");
+            return Err(Problem::new(place, message));
+        }
+        if !keep.is_sorted_by(|one, next| one < next) {
+            return Err(Problem::new(place, "is not in ascending order, each layer once"));
+        }
+        if let Some(name) = training::quantized(teacher) {
+            let message = format!("copies tensor `{name}`, which is quantized, expected float weights");
+            return Err(Problem::new(place, message).help("distill before the weights are quantized"));
+        }
+        let mut outline = teacher.clone();
+        depth::keep_layers_outline(&mut outline, keep).map_err(|error| Problem::new(place, error.to_string()))?;
+        Ok(outline)
+    }
+}
+
+fn ends<'a>(inputs: Option<&'a Inputs>, outputs: Option<&'a Outputs>) -> Result<(&'a Inputs, &'a Outputs), PassError> {
+    let unknown = || PassError::Failed("the teacher does not say how it reads raw rows".to_owned());
+    inputs.zip(outputs).ok_or_else(unknown)
+}
+
+#[cfg(test)]
+mod tests {
+    use paring_train::Stream;
+
+    use super::Student;
+    use crate::testing::transformers::decoder;
+    use crate::testing::{built, inputs, labels};
+
+    #[test]
+    fn a_copy_has_the_layers_asked_for() {
+        let teacher = decoder();
+        let student = Student::Layers(vec![1]);
+        let model = student.model(&teacher, &Stream::new(1)).unwrap();
+        assert_eq!(model.outline(), student.outline(&teacher.outline()).unwrap());
+        let numbers = |model: &paring_model::Checkpoint, layer: usize| {
+            let name = format!("model.layers.{layer}.self_attn.q_proj.weight");
+            model.tensor(&name).unwrap().to_vec2::<f32>().unwrap()
+        };
+        assert_eq!(numbers(&model, 0), numbers(&teacher, 1));
+        assert!(!model.names().iter().any(|name| name.contains("layers.1.")));
+    }
+
+    #[test]
+    fn layers_that_are_not_there_are_named() {
+        let refused = |layers: &[usize]| {
+            let problem = Student::Layers(layers.to_vec()).outline(&decoder().outline()).unwrap_err();
+            assert_eq!(problem.pointer, "/student/layers");
+            problem.message
+        };
+        assert_eq!(refused(&[0, 2]), "names layer 2, but the teacher has 2, numbered from 0");
+        assert_eq!(refused(&[1, 0]), "is not in ascending order, each layer once");
+        let flat = built(&[2], inputs(2), labels(&["a", "b"])).outline();
+        let problem = Student::Layers(vec![0]).outline(&flat).unwrap_err();
+        assert_eq!(problem.message, "copies layers, but the teacher has none that can be taken out");
+    }
+}
