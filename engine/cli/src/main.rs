@@ -16,7 +16,7 @@ use clap::Parser as _;
 use crate::arguments::Arguments;
 
 fn main() -> ExitCode {
-    allocator::share_one_heap();
+    allocator::configure();
     let arguments = Arguments::parse();
     let terminal = terminal::Terminal::detect();
     tracing_setup::install(arguments.verbose);

@@ -1,13 +1,17 @@
-//! Operations in one pass over memory, for inference on the CPU with 32-bit floats. Their loops become vector
-//! instructions of whatever processor they run on; they have no gradients.
+//! Operations in one pass over memory, on the CPU with 32-bit floats. Their loops become vector instructions of whatever
+//! processor they run on. Some have gradients, which are such operations too.
 
 mod attention;
 mod gelu;
 mod norm;
+mod norm_gradient;
+mod softmax;
 
 pub(crate) use attention::{MIN_QUERIES, attention};
 pub(crate) use gelu::gelu;
 pub(crate) use norm::layer_norm;
+pub(crate) use norm_gradient::{Centering, normalized};
+pub(crate) use softmax::softmax;
 
 use candle_core::{CpuStorage, DType, Layout, Tensor};
 use pulp::{Arch, NullaryFnOnce};
@@ -17,9 +21,14 @@ use crate::network::Mode;
 /// Numbers that are worked on at once.
 const LANES: usize = 16;
 
-/// Whether such operations may run on a tensor.
+/// Whether such operations may run on a tensor where no gradient is wanted.
 pub(crate) fn suits(x: &Tensor, mode: Mode) -> bool {
-    mode == Mode::Inference && x.dtype() == DType::F32 && x.device().is_cpu()
+    mode == Mode::Inference && runs(x)
+}
+
+/// Whether they run on the numbers of a tensor.
+pub(crate) fn runs(x: &Tensor) -> bool {
+    x.dtype() == DType::F32 && x.device().is_cpu()
 }
 
 /// Work that becomes vector instructions of the processor. A closure would do, but only a function that says so is

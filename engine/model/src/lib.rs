@@ -46,6 +46,7 @@ mod gguf;
 pub mod gradient;
 pub mod inputs;
 pub mod int8;
+mod linear;
 pub mod network;
 pub mod outline;
 pub mod outputs;

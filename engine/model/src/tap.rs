@@ -12,6 +12,7 @@ use candle_core::Tensor;
 use crate::convolution::convolve;
 use crate::error::Result;
 use crate::ggml::BlockMatrix;
+use crate::linear::linear;
 use crate::network::{Forward, Mode};
 use crate::quantized::{IntegerWeight, QuantizedWeight, SharedInput};
 
@@ -170,7 +171,12 @@ impl TapLinear {
         if let Some(observer) = cx.observer.as_mut() {
             observer.see(&self.name, x)?;
         }
+        let trains = cx.mode != Mode::Inference;
         let y = match &self.weight.now()? {
+            TapWeight::Dense(tensor) if trains => return linear(x, tensor, None, self.bias.as_ref()),
+            TapWeight::Masked { tensor, mask } if trains => {
+                return linear(x, tensor, Some(mask), self.bias.as_ref());
+            }
             TapWeight::Dense(tensor) => x.matmul(&tensor.t()?)?,
             TapWeight::Masked { tensor, mask } => x.matmul(&tensor.mul(mask)?.t()?)?,
             TapWeight::Late(_) => return Err(late::nested(&self.name)),

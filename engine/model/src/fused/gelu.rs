@@ -5,11 +5,12 @@
 //! to 4, beyond which erf is 1 to the last bit. It is within 5e-7 of erf, and a loop of it becomes vector instructions,
 //! where the library's erf is one call a number.
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor};
 use rayon::prelude::{IndexedParallelIterator as _, ParallelIterator as _, ParallelSlice as _, ParallelSliceMut as _};
 
-use super::{Work, numbers, suits, vectorized};
+use super::{Work, exp, numbers, runs, vectorized};
 use crate::error::Result;
+use crate::gradient::{Backward1, with_gradient_of_one};
 use crate::network::Mode;
 
 /// Coefficients of P, the highest power first.
@@ -27,7 +28,61 @@ const CHUNK: usize = 8192;
 /// # Errors
 /// When candle refuses the type of `x`.
 pub(crate) fn gelu(x: &Tensor, mode: Mode) -> Result<Tensor> {
-    Ok(if suits(x, mode) { x.contiguous()?.apply_op1_no_bwd(&Gelu)? } else { x.gelu_erf()? })
+    if !runs(x) {
+        return Ok(x.gelu_erf()?);
+    }
+    let value = x.contiguous()?.apply_op1_no_bwd(&Gelu)?;
+    if mode == Mode::Inference { Ok(value) } else { with_gradient_of_one(x, &value, Slope) }
+}
+
+/// The gradient: that of the value times Phi(x) + x phi(x), distribution and density of the normal distribution.
+struct Slope;
+
+impl Backward1 for Slope {
+    const NAME: &'static str = "gelu";
+
+    fn backward(&self, x: &Tensor, _: &Tensor, gradient: &Tensor) -> candle_core::Result<Tensor> {
+        x.contiguous()?.apply_op2_no_bwd(&gradient.contiguous()?, self)
+    }
+}
+
+impl CustomOp2 for Slope {
+    fn name(&self) -> &'static str {
+        "slope of gelu"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        gradient: &CpuStorage,
+        gradient_layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let (x, gradient) = (numbers(x, x_layout)?, numbers(gradient, gradient_layout)?);
+        let mut found = vec![0.0; x.len()];
+        let arch = pulp::Arch::new();
+        let chunks = found.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).zip(gradient.par_chunks(CHUNK));
+        chunks.for_each(|((found, x), gradient)| vectorized(arch, Slopes { x, gradient, found }));
+        Ok((CpuStorage::F32(found), x_layout.shape().clone()))
+    }
+}
+
+struct Slopes<'a> {
+    x: &'a [f32],
+    gradient: &'a [f32],
+    found: &'a mut [f32],
+}
+
+impl Work for Slopes<'_> {
+    #[inline(always)]
+    fn run(self) {
+        /// 1 / sqrt(2 pi).
+        const PEAK: f32 = 0.398_942_3;
+        for ((found, &x), &gradient) in self.found.iter_mut().zip(self.x).zip(self.gradient) {
+            let share = 0.5 * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2));
+            *found = gradient * (share + x * PEAK * exp(-0.5 * x * x));
+        }
+    }
 }
 
 struct Gelu;
@@ -100,6 +155,24 @@ mod tests {
         let found = gelu(&edges, Mode::Inference).unwrap().to_vec1::<f32>().unwrap();
         assert_eq!((found[0], found[1], found[2]), (0.0, 30.0, 0.0));
         assert!(found[3].is_nan() && found[4].is_infinite());
+    }
+
+    /// Against the library's gradient in doubles.
+    #[test]
+    fn the_slope_is_the_librarys() {
+        let numbers: Vec<f64> = (-700..700).map(|index| f64::from(index) / 100.0).collect();
+        let factors: Vec<f64> = (0..1400).map(|index| f64::from(index % 7) - 3.0).collect();
+        let slope = |dtype| {
+            let number = |numbers: &[f64]| Tensor::new(numbers, &Device::Cpu).unwrap().to_dtype(dtype).unwrap();
+            let x = candle_core::Var::from_tensor(&number(&numbers)).unwrap();
+            let sum = (gelu(&x, Mode::Training).unwrap() * number(&factors)).unwrap().sum_all().unwrap();
+            let gradients = sum.backward().unwrap();
+            gradients.get(&x).unwrap().to_dtype(candle_core::DType::F64).unwrap().to_vec1::<f64>().unwrap()
+        };
+        let (found, expected) = (slope(candle_core::DType::F32), slope(candle_core::DType::F64));
+        for (found, expected) in found.iter().zip(&expected) {
+            assert!((found - expected).abs() < 2e-6, "{found} {expected}");
+        }
     }
 
     #[test]

@@ -46,6 +46,9 @@ fn softmax(x: &Tensor, mode: Mode) -> Result<Tensor> {
     if mode == Mode::Inference {
         return Ok(candle_nn::ops::softmax_last_dim(x)?);
     }
+    if fused::runs(x) {
+        return fused::softmax(x);
+    }
     let powers = x.broadcast_sub(&x.max_keepdim(D::Minus1)?.detach())?.exp()?;
     Ok(powers.broadcast_div(&powers.sum_keepdim(D::Minus1)?)?)
 }

@@ -1,10 +1,10 @@
 //! Layer normalization (Ba et al. 2016, equation 4) and root mean square normalization (Zhang and Sennrich 2019,
-//! equation 4), over the last dimension. Inference uses candle's fused kernels, which have no gradients.
+//! equation 4), over the last dimension. Where they run, candle's fused kernels give the value.
 
 use candle_core::{D, Tensor};
 
 use crate::error::Result;
-use crate::fused;
+use crate::fused::{self, Centering};
 use crate::network::Mode;
 
 /// (x - mean) / sqrt(variance + epsilon) * weight + bias.
@@ -25,9 +25,14 @@ impl LayerNorm {
     }
 
     pub(crate) fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
-        if mode == Mode::Inference {
-            let x = x.contiguous()?;
-            return Ok(candle_nn::ops::layer_norm(&x, &self.weight, &self.bias, self.epsilon as f32)?);
+        if mode == Mode::Inference || fused::runs(x) {
+            let (values, parts) = (x.detach().contiguous()?, [self.weight.detach(), self.bias.detach()]);
+            let value = candle_nn::ops::layer_norm(&values, &parts[0], &parts[1], self.epsilon as f32)?;
+            let form = (Centering::Mean, self.epsilon);
+            return match mode {
+                Mode::Inference => Ok(value),
+                _ => fused::normalized(x, &self.weight, Some(&self.bias), &value, form),
+            };
         }
         let centered = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
         let variance = centered.sqr()?.mean_keepdim(D::Minus1)?;
@@ -45,8 +50,13 @@ pub(crate) struct RmsNorm {
 
 impl RmsNorm {
     pub(crate) fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
-        if mode == Mode::Inference {
-            return Ok(candle_nn::ops::rms_norm(&x.contiguous()?, &self.weight, self.epsilon as f32)?);
+        if mode == Mode::Inference || fused::runs(x) {
+            let (values, weight) = (x.detach().contiguous()?, self.weight.detach());
+            let value = candle_nn::ops::rms_norm(&values, &weight, self.epsilon as f32)?;
+            return match mode {
+                Mode::Inference => Ok(value),
+                _ => fused::normalized(x, &self.weight, None, &value, (Centering::None, self.epsilon)),
+            };
         }
         let squares = x.sqr()?.mean_keepdim(D::Minus1)?;
         Ok(x.broadcast_div(&(squares + self.epsilon)?.sqrt()?)?.broadcast_mul(&self.weight)?)
