@@ -102,7 +102,7 @@ fn at_once(rows: &Rows) -> usize {
 }
 
 /// Row numbers, ascending: all of them, or `limit` drawn without replacement.
-fn choose(rows: usize, limit: usize, stream: &Stream) -> Vec<usize> {
+pub(crate) fn choose(rows: usize, limit: usize, stream: &Stream) -> Vec<usize> {
     let mut order: Vec<usize> = (0..rows).collect();
     if limit < rows {
         let (drawn, _) = order.partial_shuffle(&mut stream.rng(), limit);

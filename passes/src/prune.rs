@@ -2,6 +2,7 @@
 
 mod amount;
 mod calibrated;
+mod gradients;
 mod importance;
 mod lengths;
 mod mask;
@@ -17,6 +18,7 @@ pub mod layers;
 pub mod magnitude;
 pub mod neurons;
 pub mod sparsegpt;
+pub mod taylor;
 pub mod wanda;
 
 use crate::builtin::pass;
@@ -30,6 +32,7 @@ pub(crate) fn passes() -> Vec<Box<dyn Pass>> {
         pass::<magnitude::Magnitude>(),
         pass::<neurons::Neurons>(),
         pass::<sparsegpt::SparseGpt>(),
+        pass::<taylor::Taylor>(),
         pass::<wanda::Wanda>(),
     ]
 }

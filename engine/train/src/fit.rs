@@ -15,11 +15,13 @@ use crate::rng::Stream;
 use crate::schedule::Schedule;
 
 mod batches;
+mod gradients;
 mod objective;
 mod rates;
 mod run;
 mod teacher;
 
+pub use gradients::gradients;
 pub use rates::{Rates, problems};
 pub use teacher::{Distance, Hidden, Teacher};
 
@@ -57,9 +59,9 @@ pub struct FitSettings {
     /// Longest gradient (L2 norm over all weights); longer ones are scaled down. Off by default.
     #[schemars(range(min = 1e-6, max = 1e6))]
     pub clip_norm: Option<f64>,
-    /// Stop when the loss on the validation rows (with class weights, without smoothing or teacher; of embeddings, which
-    /// have no labels, the teacher's) has not improved for this many epochs, and keep the best weights. Needs validation
-    /// rows. Off by default.
+    /// Stop when the loss on the validation rows (with class weights, without smoothing or teacher; of embeddings,
+    /// which have no labels, the teacher's) has not improved for this many epochs, and keep the best weights. Needs
+    /// validation rows. Off by default.
     #[schemars(range(min = 1, max = 10000))]
     pub early_stopping: Option<usize>,
     /// Label smoothing, from 0 (inclusive) to 1 (exclusive).
@@ -167,8 +169,8 @@ pub fn fit(
     run::fit(model, lesson, &BTreeMap::new(), settings, stream, watch)
 }
 
-/// As [`fit`], while the weights of some sites, by name, are rounded in every forward pass, and their inputs too. At the
-/// end these weights are integers, and the model computes what it computed in training, to the rounding of floats.
+/// As [`fit`], while the weights of some sites, by name, are rounded in every forward pass, and their inputs too. At
+/// the end these weights are integers, and the model computes what it computed in training, to the rounding of floats.
 /// Learned steps are trained as the other weights are; `freeze` and `learning_rates` know them by [`step_names`].
 ///
 /// # Errors

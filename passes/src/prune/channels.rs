@@ -32,10 +32,11 @@ use crate::receipt::Outcome;
 /// Either `ratio`, the fraction of channels removed from each layer (rounded to the nearest whole number), or `keep`,
 /// the number that stays in each. `importance`: `magnitude` is the sum of |w| over the filters that produce a channel
 /// and needs no data; `activation` is its mean absolute value as the next layer reads it, over `calibration_rows` rows,
-/// drawn at random from the calibration part of the data, or from the training part where there is none. `round_to`
-/// rounds widths up to a multiple, which fast kernels like (8 or 16); at least one channel always stays.
-/// With `reconstruct`, the matrices that read what is removed are fitted anew to what stays, by least squares over the
-/// calibration rows, layer after layer, so that their outputs move least.
+/// drawn at random from the calibration part of the data, or from the training part where there is none; `taylor` is
+/// the mean over the same rows of the squared change of the loss without the channel, to the first order, and needs
+/// labels. `round_to` rounds widths up to a multiple, which fast kernels like (8 or 16); at least one channel always
+/// stays. With `reconstruct`, the matrices that read what is removed are fitted anew to what stays, by least squares
+/// over the calibration rows, layer after layer, so that their outputs move least.
 ///
 /// # Cost and limits
 /// One pass over the weights, and one of the calibration rows through the model for `activation` and `reconstruct`
@@ -43,10 +44,11 @@ use crate::receipt::Outcome;
 /// refused.
 ///
 /// # Source
-/// Li et al. 2017, "Pruning Filters for Efficient ConvNets", section 3.1, for magnitude; Fang et al. 2023, "DepGraph:
+/// Li et al. 2017, "Pruning Filters for Efficient ConvNets", section 3.1, for `magnitude`; Fang et al. 2023, "DepGraph:
 /// Towards Any Structural Pruning", section 3, for what goes together; Muralidharan et al. 2024, "Compact Language
-/// Models via Pruning and Knowledge Distillation", section 2.2, for activation; He et al. 2017, "Channel Pruning for
-/// Accelerating Very Deep Neural Networks", section 3.1, for `reconstruct`.
+/// Models via Pruning and Knowledge Distillation", section 2.2, for `activation`; Molchanov et al. 2019, "Importance
+/// Estimation for Neural Network Pruning", section 3, for `taylor`; He et al. 2017, "Channel Pruning for Accelerating
+/// Very Deep Neural Networks", section 3.1, for `reconstruct`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChannelsParameters {
@@ -67,7 +69,7 @@ pub struct ChannelsParameters {
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 1024), example = 8)]
     pub round_to: usize,
-    /// At most this many rows are looked at for the importance `activation` and to `reconstruct`.
+    /// At most this many rows are looked at for the importances `activation` and `taylor`, and to `reconstruct`.
     #[serde(default = "rows")]
     #[schemars(range(min = 8, max = 1_000_000))]
     pub calibration_rows: usize,

@@ -33,9 +33,10 @@ use crate::receipt::Outcome;
 /// number that stays in each. `importance`: `magnitude` is the sum of |w| over the rows of query, key and value that
 /// make a head and needs no data; `activation` is the mean absolute value of what the attention output reads of it,
 /// over `calibration_rows` rows, drawn at random from the calibration part of the data, or from the training part where
-/// there is none. `round_to` rounds counts up to a multiple; at least one head always stays. With `reconstruct`, the
-/// matrices that read what is removed are fitted anew to what stays, by least squares over the calibration rows, layer
-/// after layer, so that their outputs move least.
+/// there is none; `taylor` is the mean over the same rows of the squared change of the loss without the head, to the
+/// first order, and needs labels. `round_to` rounds counts up to a multiple; at least one head always stays. With
+/// `reconstruct`, the matrices that read what is removed are fitted anew to what stays, by least squares over the
+/// calibration rows, layer after layer, so that their outputs move least.
 ///
 /// # Cost and limits
 /// One pass over the weights, and one of the calibration rows through the model for `activation` and `reconstruct`
@@ -44,8 +45,9 @@ use crate::receipt::Outcome;
 ///
 /// # Source
 /// Michel et al. 2019, "Are Sixteen Heads Really Better than One?", section 2.2, for heads as units; Muralidharan et
-/// al. 2024, "Compact Language Models via Pruning and Knowledge Distillation", section 2.2, for activation; He et al.
-/// 2017, "Channel Pruning for Accelerating Very Deep Neural Networks", section 3.1, for `reconstruct`.
+/// al. 2024, "Compact Language Models via Pruning and Knowledge Distillation", section 2.2, for `activation`; Molchanov
+/// et al. 2019, "Importance Estimation for Neural Network Pruning", section 3, for `taylor`; He et al. 2017, "Channel
+/// Pruning for Accelerating Very Deep Neural Networks", section 3.1, for `reconstruct`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HeadsParameters {
@@ -66,7 +68,7 @@ pub struct HeadsParameters {
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 1024), example = 2)]
     pub round_to: usize,
-    /// At most this many rows are looked at for the importance `activation` and to `reconstruct`.
+    /// At most this many rows are looked at for the importances `activation` and `taylor`, and to `reconstruct`.
     #[serde(default = "rows")]
     #[schemars(range(min = 8, max = 1_000_000))]
     pub calibration_rows: usize,

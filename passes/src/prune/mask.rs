@@ -5,13 +5,20 @@ use std::cmp::Ordering;
 /// Sets the `zeros` weights of least magnitude to zero, over all slices together (ties: the earlier weight goes first).
 /// Weights that are zero already are the smallest and count.
 pub(crate) fn zero_smallest(slices: &mut [Vec<f32>], zeros: usize) {
-    let mut magnitudes: Vec<f32> = slices.iter().flatten().map(|weight| weight.abs()).collect();
-    let Some(last) = zeros.checked_sub(1).filter(|last| *last < magnitudes.len()) else { return };
-    let (_, &mut threshold, _) = magnitudes.select_nth_unstable_by(last, f32::total_cmp);
-    let below = magnitudes.iter().filter(|magnitude| **magnitude < threshold).count();
+    let magnitudes: Vec<Vec<f32>> =
+        slices.iter().map(|slice| slice.iter().map(|weight| weight.abs()).collect()).collect();
+    zero_lowest(slices, &magnitudes, zeros);
+}
+
+/// Sets the `zeros` weights of least score to zero, over all slices together (ties: the earlier weight goes first).
+pub(crate) fn zero_lowest(slices: &mut [Vec<f32>], scores: &[Vec<f32>], zeros: usize) {
+    let mut all: Vec<f32> = scores.iter().flatten().copied().collect();
+    let Some(last) = zeros.checked_sub(1).filter(|last| *last < all.len()) else { return };
+    let (_, &mut threshold, _) = all.select_nth_unstable_by(last, f32::total_cmp);
+    let below = all.iter().filter(|score| score.total_cmp(&threshold) == Ordering::Less).count();
     let mut ties = zeros - below;
-    for weight in slices.iter_mut().flatten() {
-        let goes = match weight.abs().total_cmp(&threshold) {
+    for (weight, score) in slices.iter_mut().flatten().zip(scores.iter().flatten()) {
+        let goes = match score.total_cmp(&threshold) {
             Ordering::Less => true,
             Ordering::Equal if ties > 0 => {
                 ties -= 1;

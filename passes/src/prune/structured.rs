@@ -9,7 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::importance::{by_activation, by_magnitude, keep_best};
+use super::gradients;
+use super::importance::{by_activation, by_magnitude, by_taylor, keep_best};
 use super::reconstruct::Reconstruction;
 use crate::calibration::{self, Calibration};
 use crate::context::Cx;
@@ -31,6 +32,8 @@ pub enum Importance {
     Magnitude,
     /// Its mean absolute value as the next layer reads it, over the calibration rows.
     Activation,
+    /// How much the loss of the calibration rows would change without it, to the first order, squared.
+    Taylor,
 }
 
 /// Units of one sort, and the words for them.
@@ -70,7 +73,7 @@ impl Structure {
     }
 
     fn looks_at_rows(&self) -> bool {
-        self.reconstruct || self.importance == Importance::Activation
+        self.reconstruct || self.importance != Importance::Magnitude
     }
 
     /// What is wrong with it: one of the two amounts has to be given.
@@ -95,6 +98,9 @@ impl Structure {
         if self.looks_at_rows() {
             problems.extend(calibration::problem(cx));
         }
+        if self.importance == Importance::Taylor {
+            problems.extend(gradients::problem(cx, "/importance"));
+        }
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -117,6 +123,7 @@ impl Structure {
             self.looks_at_rows().then(|| Calibration::new(cx, &model, self.calibration_rows)).transpose()?;
         let scores = match (self.importance, &calibration) {
             (Importance::Activation, Some(calibration)) => by_activation(cx, &model, calibration, &groups)?,
+            (Importance::Taylor, _) => by_taylor(cx, &model, self.calibration_rows, &groups)?,
             _ => groups.iter().map(|group| by_magnitude(&model, group)).collect::<Result<_, _>>()?,
         };
         let kept: Vec<Vec<usize>> =
@@ -168,7 +175,7 @@ impl Structure {
             effect.touches.push(site.name.clone());
             effect.notes.push(format!("`{}`: {kept} of {} {units} stay", site.name, group.count));
         }
-        effect.memory = cx.outline.parameters() * 4;
+        effect.memory = cx.outline.parameters() * if self.importance == Importance::Taylor { 12 } else { 4 };
         if self.reconstruct {
             let sites = cx.outline.sites().map_err(|error| failed(error.to_string()))?;
             effect.memory += hessian::memory(cx, &multiplying(&sites));

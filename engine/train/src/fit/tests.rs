@@ -41,7 +41,7 @@ fn model(spec: Spec, shape: &[usize], outputs: Outputs) -> Checkpoint {
     families::initialize(&spec, &inputs, &outputs, &mut uniform).unwrap()
 }
 
-fn mlp(hidden: &[usize], features: usize, dropout: f64, outputs: Outputs) -> Checkpoint {
+pub(super) fn mlp(hidden: &[usize], features: usize, dropout: f64, outputs: Outputs) -> Checkpoint {
     let spec = MlpSpec { hidden: hidden.to_vec(), activation: Activation::Relu, dropout };
     model(Spec::Mlp(spec), &[features], outputs)
 }
@@ -50,7 +50,7 @@ fn two_classes() -> Outputs {
     Outputs::Classify { column: "label".to_owned(), labels: vec!["no".to_owned(), "yes".to_owned()] }
 }
 
-fn number() -> Outputs {
+pub(super) fn number() -> Outputs {
     Outputs::Regress { column: "y".to_owned(), mean: 0.0, scale: 1.0 }
 }
 

@@ -51,6 +51,34 @@ fn neurons_that_are_never_active_go_first() {
     assert!(scores.iter().zip([5.6, 0.0, 4.55]).all(|(score, expected)| (score - expected).abs() < 1e-6), "{scores:?}");
 }
 
+/// What a neuron's gate changes in the loss: its activation times the gradient of that, the sum over classes of
+/// (probability - label) times the weight that reads it.
+#[test]
+fn taylor_is_the_squared_slope_of_a_gate() {
+    let outcome = bench().run::<Neurons>(&json!({"keep": 2, "importance": "taylor"}), &model()).unwrap();
+    let mut expected = [0.0; 3];
+    let bias = numbers(&model(), "head.bias");
+    for row in 1..=8 {
+        let (x, label) = (f64::from(row), usize::from(row % 2 == 0));
+        let hidden = [x + 1.0 + 0.1, 0.0, 0.5 * x + 2.0 + 0.3];
+        let logit = |class: usize| {
+            let weights = [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]][class];
+            weights.iter().zip(hidden).map(|(weight, hidden)| weight * hidden).sum::<f64>() + f64::from(bias[class])
+        };
+        let second = 1.0 / (1.0 + (logit(0) - logit(1)).exp());
+        let wrong = [1.0 - second - f64::from(u8::from(label == 0)), second - f64::from(u8::from(label == 1))];
+        for (neuron, expected) in expected.iter_mut().enumerate() {
+            let read = [1.0, 2.0, 3.0][neuron] * wrong[0] + [4.0, 5.0, 6.0][neuron] * wrong[1];
+            *expected += (hidden[neuron] * read).powi(2) / 8.0;
+        }
+    }
+    let scores = outcome.receipt.details["layers.0"]["scores"].as_array().unwrap();
+    for (score, expected) in scores.iter().map(|score| score.as_f64().unwrap()).zip(expected) {
+        assert!((score - expected).abs() <= 1e-4 * expected, "{score} {expected}");
+    }
+    assert_eq!(outcome.receipt.details["layers.0"]["kept"], json!([0, 2]));
+}
+
 #[test]
 fn a_negative_activation_counts_as_much_as_a_positive_one() {
     let spec = Spec::from_parts("mlp", &json!({"hidden": [2], "activation": "tanh"})).unwrap();
