@@ -62,6 +62,14 @@ pub enum Broken {
         /// Its site.
         site: String,
     },
+    /// Weights that a mask held at zero are no longer.
+    #[error("tensor `{name}` has a mask, but {}", what_moved(*.moved))]
+    Mask {
+        /// The tensor.
+        name: String,
+        /// How many of its zeros moved; with none the mask itself is gone.
+        moved: u64,
+    },
     /// A tensor holds NaN or infinity.
     #[error("tensor `{name}` holds a value that is not finite")]
     NotFinite {
@@ -169,6 +177,14 @@ pub fn check_receipt(receipt: &Receipt, sites: &[Site], found: &EngineReceipt) -
         }
     }
     Ok(())
+}
+
+fn what_moved(moved: u64) -> String {
+    match moved {
+        0 => "comes out without".to_owned(),
+        1 => "1 of the zeros that it keeps is none any more".to_owned(),
+        moved => format!("{moved} of the zeros that it keeps are none any more"),
+    }
 }
 
 fn shown(weight: &WeightOutline) -> String {

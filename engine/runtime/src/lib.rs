@@ -11,6 +11,7 @@ pub mod inspect;
 pub mod invariants;
 pub mod key;
 pub mod ledger;
+mod masks;
 pub mod measures;
 mod memory;
 pub mod order;

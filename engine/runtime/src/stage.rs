@@ -18,6 +18,7 @@ use crate::events::{Cancel, Events};
 use crate::invariants::{self, Broken};
 use crate::key;
 use crate::ledger::{Selection, select};
+use crate::masks;
 use crate::measures::rows_of;
 use crate::memory;
 use crate::project::{ConfiguredStage, Project};
@@ -164,6 +165,7 @@ impl Runner<'_> {
         let mut engine = receipt::compare(model, &outcome.model, tensors)?;
         engine.degenerate = degenerate::look(&outcome.model, probe.as_ref())?;
         invariants::check_targets(&effect, &selection.sites, &model.outline(), &engine)?;
+        masks::check(&configured.info, model, &outcome.model)??;
         invariants::check_receipt(&outcome.receipt, &outcome.model.outline().sites()?, &engine)?;
         Ok(Cached { model: outcome.model, digest: new_digest, receipt: outcome.receipt, engine })
     }

@@ -56,6 +56,9 @@ pub struct FitSettings {
     /// Epochs of linear rise from zero before the schedule.
     #[schemars(range(min = 0.0, max = 1000.0))]
     pub warmup_epochs: f64,
+    /// Whether numbers are dropped at random, at the rates that the model names.
+    #[schemars(example = false)]
+    pub dropout: bool,
     /// Longest gradient (L2 norm over all weights); longer ones are scaled down. Off by default.
     #[schemars(range(min = 1e-6, max = 1e6))]
     pub clip_norm: Option<f64>,
@@ -94,6 +97,7 @@ impl Default for FitSettings {
             optimizer: OptimizerSpec::default(),
             schedule: Schedule::default(),
             warmup_epochs: 0.0,
+            dropout: true,
             clip_norm: None,
             early_stopping: None,
             label_smoothing: 0.0,

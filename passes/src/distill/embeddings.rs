@@ -27,24 +27,25 @@ use crate::training;
 /// Vectors that the teacher made stay comparable with those of the student.
 ///
 /// # When not to
-/// With few texts: below some thousands of rows the student learns them by heart. Where the texts to come are of another
-/// sort than the training rows. For a model with labels: `distill/logits`. After pruning, to win back what was lost:
-/// `distill/self`.
+/// With few texts: below some thousands of rows the student learns them by heart. Where the texts to come are of
+/// another sort than the training rows. For a model with labels: `distill/logits`. After pruning, to win back what was
+/// lost: `distill/self`.
 ///
 /// # Parameters
-/// `student` has one key, `layers`: which layers of the teacher are copied, numbered from 0; evenly spread ones, the last
-/// among them, are a good start. `distance`: `cosine` compares directions, `squared_error` lengths too. All others are
-/// those of `train/fit`: `epochs`, `batch_size`, `accumulate`, `learning_rate`, `learning_rates`, `freeze`, `optimizer`,
-/// `schedule`, `warmup_epochs`, `clip_norm` and `early_stopping`, by which the teacher's loss on the validation rows
-/// counts; `label_smoothing` and `class_weights` mean nothing here. Rates from 0.00005 to 0.0005 suit `adamw`.
+/// `student` has one key, `layers`: which layers of the teacher are copied, numbered from 0; evenly spread ones, the
+/// last among them, are a good start. `distance`: `cosine` compares directions, `squared_error` lengths too. All others
+/// are those of `train/fit`: `epochs`, `batch_size`, `accumulate`, `learning_rate`, `learning_rates`, `freeze`,
+/// `optimizer`, `schedule`, `warmup_epochs`, `dropout`, `clip_norm` and `early_stopping`, by which the teacher's loss
+/// on the validation rows counts; `label_smoothing` and `class_weights` mean nothing here. Rates from 0.00005 to 0.0005
+/// suit `adamw`.
 ///
 /// # Cost and limits
 /// One pass of the training rows through the teacher, whose embeddings stay in memory, and the training of the student.
 ///
 /// # Source
 /// Reimers & Gurevych 2020, "Making Monolingual Sentence Embeddings Multilingual using Knowledge Distillation", section
-/// 3, for `squared_error` between embeddings; Sanh et al. 2019, "DistilBERT", section 2, for the cosine and for students
-/// that start from their teacher's layers.
+/// 3, for `squared_error` between embeddings; Sanh et al. 2019, "DistilBERT", section 2, for the cosine and for
+/// students that start from their teacher's layers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EmbeddingsParameters {

@@ -18,9 +18,9 @@ use crate::training;
 /// Trains a shallower transformer to have the hidden states of the present one, and its answers, and goes on with it.
 ///
 /// # What it does
-/// The present model is the teacher. The student, a copy of some of its layers, is trained on the sum of two losses: the
-/// mean squared difference between the output of each of its layers and that of one of the teacher's, over all tokens
-/// that are no padding, averaged over its layers and times `weight`; and the loss of `distill/logits` or
+/// The present model is the teacher. The student, a copy of some of its layers, is trained on the sum of two losses:
+/// the mean squared difference between the output of each of its layers and that of one of the teacher's, over all
+/// tokens that are no padding, averaged over its layers and times `weight`; and the loss of `distill/logits` or
 /// `distill/embeddings`, whichever suits the task, on the answers. The student then takes the teacher's place.
 ///
 /// # When to use
@@ -38,16 +38,16 @@ use crate::training;
 /// layer of the student. `weight` multiplies the loss of hidden states. `temperature` and `alpha` are those of
 /// `distill/logits`, `distance` that of `distill/embeddings`. All others are those of `train/fit`: `epochs`,
 /// `batch_size`, `accumulate`, `learning_rate`, `learning_rates`, `freeze`, `optimizer`, `schedule`, `warmup_epochs`,
-/// `clip_norm`, `early_stopping`, `label_smoothing` and `class_weights` (the last two for the labels' loss).
+/// `dropout`, `clip_norm`, `early_stopping`, `label_smoothing` and `class_weights` (the last two for the labels' loss).
 ///
 /// # Cost and limits
 /// The training of the student, and in every epoch a pass of all rows through the teacher, whose hidden states would
 /// fill the memory. Student and teacher have hidden states of one width.
 ///
 /// # Source
-/// Jiao et al. 2020, "TinyBERT: Distilling BERT for Natural Language Understanding", section 3, the loss of hidden states
-/// (equation 8) and of predictions (equation 10), for states of one width; Romero et al. 2015, "FitNets: Hints for Thin
-/// Deep Nets", section 2.2.
+/// Jiao et al. 2020, "TinyBERT: Distilling BERT for Natural Language Understanding", section 3, the loss of hidden
+/// states (equation 8) and of predictions (equation 10), for states of one width; Romero et al. 2015, "FitNets: Hints
+/// for Thin Deep Nets", section 2.2.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FeaturesParameters {

@@ -33,8 +33,8 @@ impl LayerMap {
     }
 }
 
-/// The pairs of blocks that are compared, or why they cannot be. `listed` names the teacher's layers one by one. `place`
-/// is the parameter to blame.
+/// The pairs of blocks that are compared, or why they cannot be. `listed` names the teacher's layers one by one.
+/// `place` is the parameter to blame.
 pub(super) fn pairs(
     (student, teacher): (&Outline, &Outline),
     map: LayerMap,

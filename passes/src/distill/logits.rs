@@ -20,9 +20,9 @@ use crate::training;
 /// The present model is the teacher: it answers every training row once. The student, built from nothing or a copy of
 /// some of the teacher's layers, is trained on a mix of two losses: how far its answers are from the teacher's, and how
 /// far from the labels. For classes the first is the divergence of the two softmax distributions, both softened by the
-/// temperature, times the temperature squared; for numbers it is the mean squared difference; for a model that continues
-/// texts it is the divergence at every token but the last of a window. The student reads raw rows exactly as the teacher
-/// does (its encodings, scaling, selected features) and takes the teacher's place.
+/// temperature, times the temperature squared; for numbers it is the mean squared difference; for a model that
+/// continues texts it is the divergence at every token but the last of a window. The student reads raw rows exactly as
+/// the teacher does (its encodings, scaling, selected features) and takes the teacher's place.
 ///
 /// # When to use
 /// Where the model shall become several times smaller, or of another family. After a teacher that is well trained: the
@@ -35,10 +35,10 @@ use crate::training;
 ///
 /// # Parameters
 /// `student` is a family and its settings, as under `model`, or `layers`, a list of the teacher's layers, numbered from
-/// 0, that the student is a copy of. `temperature` softens both distributions: from 2 to 10 for
-/// many classes, near 1 where the teacher is unsure by itself; it means nothing for numbers. `alpha` is the weight of
-/// the teacher's loss; the labels have the rest. All others are those of `train/fit`: `epochs`, `batch_size`,
-/// `accumulate`, `learning_rate`, `learning_rates`, `freeze`, `optimizer`, `schedule`, `warmup_epochs`, `clip_norm`,
+/// 0, that the student is a copy of. `temperature` softens both distributions: from 2 to 10 for many classes, near 1
+/// where the teacher is unsure by itself; it means nothing for numbers. `alpha` is the weight of the teacher's loss;
+/// the labels have the rest. All others are those of `train/fit`: `epochs`, `batch_size`, `accumulate`,
+/// `learning_rate`, `learning_rates`, `freeze`, `optimizer`, `schedule`, `warmup_epochs`, `dropout`, `clip_norm`,
 /// `early_stopping`, `label_smoothing` and `class_weights` (the last two for the labels' loss). A student profits from
 /// more epochs than its teacher had.
 ///

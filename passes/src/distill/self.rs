@@ -17,19 +17,20 @@ use crate::training;
 /// Prunes a model by nested stages, and trains what is left to answer as the whole did.
 ///
 /// # What it does
-/// The model as it comes is the teacher. The nested `stages` run on it, and what they leave is the student: it is trained
-/// on all training rows to answer as its teacher does, and takes its place. What is compared depends on the task: softmax
-/// distributions of classes, and of the token that follows every token of a text (divergence, times the temperature
-/// squared), numbers (mean squared difference), or embeddings. Weights that the nested stages set to zero and masked stay
-/// zero; units and layers that they removed stay away.
+/// The model as it comes is the teacher. The nested `stages` run on it, and what they leave is the student: it is
+/// trained on all training rows to answer as its teacher does, and takes its place. What is compared depends on the
+/// task: softmax distributions of classes, and of the token that follows every token of a text (divergence, times the
+/// temperature squared), numbers (mean squared difference), or embeddings. Weights that the nested stages set to zero
+/// and masked stay zero; units and layers that they removed stay away.
 ///
 /// # When to use
 /// After any pruning that costs too much quality: `prune/wanda`, `prune/sparsegpt`, `prune/heads`, `prune/neurons`,
 /// `prune/channels`, `prune/layers`. Labels are not needed: texts or rows like those to come are enough.
 ///
 /// # When not to
-/// Where nothing was lost. After quantization, which leaves no float weights: `quantize/qat` with `teacher: true` trains
-/// while it rounds. With good labels and a model that is not too sure of them, `train/fit` may do as well for less.
+/// Where nothing was lost. After quantization, which leaves no float weights: `quantize/qat` with `teacher: true`
+/// trains while it rounds. With good labels and a model that is not too sure of them, `train/fit` may do as well for
+/// less.
 ///
 /// # Parameters
 /// `alpha` is the weight of the teacher's answers, 1 by default; the labels have the rest (of a text, the tokens that
@@ -37,18 +38,19 @@ use crate::training;
 /// by length too. `hidden_weight` adds the mean squared difference between the outputs of the layers of both, averaged
 /// over layers, times that weight; where the student has fewer layers, they are compared with evenly spread ones. All
 /// others are those of `train/fit`: `epochs`, `batch_size`, `accumulate`, `learning_rate`, `learning_rates`, `freeze`,
-/// `optimizer`, `schedule`, `warmup_epochs`, `clip_norm`, `early_stopping`, `label_smoothing` and `class_weights` (the
-/// last two for the labels' loss). A tenth to a third of the rate that trained the model is a good start.
+/// `optimizer`, `schedule`, `warmup_epochs`, `dropout`, `clip_norm`, `early_stopping`, `label_smoothing` and
+/// `class_weights` (the last two for the labels' loss). A tenth to a third of the rate that trained the model is a good
+/// start. A teacher says the same of a row every time: without `dropout` the student comes closer to it.
 ///
 /// # Cost and limits
-/// The nested stages, one pass of the training rows through the teacher, whose outputs stay in memory, and the training.
-/// A teacher that continues texts, and one whose hidden states are compared, answers each batch anew, in every epoch: a
-/// third more time. Two models are in memory.
+/// The nested stages, one pass of the training rows through the teacher, whose outputs stay in memory, and the
+/// training. A teacher that continues texts, and one whose hidden states are compared, answers each batch anew, in
+/// every epoch: a third more time. Two models are in memory.
 ///
 /// # Source
-/// Hinton, Vinyals & Dean 2015, "Distilling the Knowledge in a Neural Network", section 2, for the loss; Muralidharan et
-/// al. 2024, "Compact Language Models via Pruning and Knowledge Distillation", section 3, for a pruned model that learns
-/// from what it was, with and without hidden states.
+/// Hinton, Vinyals & Dean 2015, "Distilling the Knowledge in a Neural Network", section 2, for the loss; Muralidharan
+/// et al. 2024, "Compact Language Models via Pruning and Knowledge Distillation", section 3, for a pruned model that
+/// learns from what it was, with and without hidden states.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SelfParameters {

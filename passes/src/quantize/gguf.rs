@@ -68,7 +68,8 @@ pub use importance::{Importance, ImportanceFile};
 /// Reads each weight once and holds one layer at a time; of a model of 268 million weights or more what is done is kept
 /// every 33 million, so that a run that was cut off goes on after it. With `importance`, one pass of the calibration
 /// rows through the model, and a search that takes some ten times as long as plain rounding. With `method: gptq`, the
-/// cost of `quantize/gptq`.
+/// cost of `quantize/gptq`. Weights that pruning set to zero stay exactly zero in `q4_0`, `q5_0`, `q8_0`, `q3_k` and
+/// `q6_k`; the other types count from a minimum and have no zero, which the plan says.
 ///
 /// # Source
 /// The layouts and mixes of llama.cpp (ggml-quants.c and llama-quant.cpp); Frantar et al. 2022, "GPTQ", section 2, on

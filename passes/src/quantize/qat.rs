@@ -52,10 +52,10 @@ use crate::wording::counted;
 /// target is rounded, the first and the last layer too: leave them out with `ignore` where that costs too much. With
 /// `teacher` the model before the stage teaches as in `distill/logits`, with `temperature` and `alpha`. All others are
 /// those of `train/fit`: `epochs`, `batch_size`, `accumulate`, `learning_rate`, `learning_rates`, `freeze`,
-/// `optimizer`, `schedule`, `warmup_epochs`, `clip_norm`, `early_stopping`, `label_smoothing` and `class_weights`. The
-/// rate that trained the model, or a third of it, is a good start. Learned steps train at the same rate, with `adamw`
-/// times their size over that of the weights; `learning_rates` and `freeze` know them as `layers.0.weight_step` and
-/// `layers.0.input_step`.
+/// `optimizer`, `schedule`, `warmup_epochs`, `dropout`, `clip_norm`, `early_stopping`, `label_smoothing` and
+/// `class_weights`. The rate that trained the model, or a third of it, is a good start. Learned steps train at the same
+/// rate, with `adamw` times their size over that of the weights; `learning_rates` and `freeze` know them as
+/// `layers.0.weight_step` and `layers.0.input_step`.
 ///
 /// # Cost and limits
 /// Time and memory of `train/fit` and about half as much again: a rounded copy of every weight, and of every input of a

@@ -18,8 +18,8 @@ use crate::training;
 /// # What it does
 /// A model from nothing gets its first weights, drawn by the recipe's seed. Then every weight is trained by gradient
 /// descent: cross-entropy for classes, mean squared error (of standardized answers) for numbers, and for a model that
-/// continues texts cross-entropy of every token after those before it in its window. The weights of a masked tensor that are zero stay zero. With early stopping the weights of the best epoch are kept, without it those
-/// of the last.
+/// continues texts cross-entropy of every token after those before it in its window. The weights of a masked tensor
+/// that are zero stay zero. With early stopping the weights of the best epoch are kept, without it those of the last.
 ///
 /// # When to use
 /// First, for a model from nothing; after pruning, to win back what was lost (a few epochs at a small learning rate).
@@ -33,13 +33,14 @@ use crate::training;
 /// from 0.0003 to 0.01 suit `adamw`, from 0.01 to 0.3 `sgd`. `schedule` lowers the rate over the run, after
 /// `warmup_epochs` of linear rise. `freeze` leaves weights as they are, and `learning_rates` gives some a peak rate of
 /// their own (a new head learns faster than the layers below it): both name weights by globs. `accumulate` puts several
-/// batches into one step. `clip_norm` bounds the gradient where training diverges. `early_stopping` ends a run
-/// that no longer improves. `label_smoothing` and `class_weights` change the loss of a classifier: they are for labels
-/// that are sometimes wrong, and for classes of very different size.
+/// batches into one step. `dropout: false` turns off the dropout that a model names (`dropout` is on where nothing is
+/// said). `clip_norm` bounds the gradient where training diverges. `early_stopping` ends a run that no longer improves.
+/// `label_smoothing` and `class_weights` change the loss of a classifier: they are for labels that are sometimes wrong,
+/// and for classes of very different size.
 ///
 /// # Cost and limits
-/// Memory: four times the weights, the training rows, and the activations of a batch. For a model that continues texts a
-/// row is a window of tokens, each with a number for every token of the vocabulary: let `batch_size` be small. A loss
+/// Memory: four times the weights, the training rows, and the activations of a batch. For a model that continues texts
+/// a row is a window of tokens, each with a number for every token of the vocabulary: let `batch_size` be small. A loss
 /// that is not a number, or grows ten-thousandfold, fails the stage.
 ///
 /// # Source

@@ -85,6 +85,14 @@ impl GgmlType {
         size.ok_or_else(|| format!("no weight has shape {shape:?}"))
     }
 
+    /// Whether integers count steps from a minimum, so that nothing stands for exactly zero.
+    pub fn has_minimum(self) -> bool {
+        match self {
+            GgmlType::Q4_1 | GgmlType::Q5_1 | GgmlType::Q2K | GgmlType::Q4K | GgmlType::Q5K => true,
+            GgmlType::Q4_0 | GgmlType::Q5_0 | GgmlType::Q8_0 | GgmlType::Q3K | GgmlType::Q6K => false,
+        }
+    }
+
     /// The type as candle calls it.
     pub(crate) fn candle(self) -> GgmlDType {
         match self {

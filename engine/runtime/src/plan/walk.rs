@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::{Plan, PlannedStage};
 use crate::export;
 use crate::ledger::{Selection, select};
+use crate::masks;
 use crate::order::{History, Order};
 use crate::problems;
 use crate::project::{ConfiguredStage, Project};
@@ -177,7 +178,7 @@ impl Walk<'_> {
             exact: self.exact,
             stages: nested,
             cache: None,
-            notes: effect.notes.clone(),
+            notes: effect.notes.iter().cloned().chain(masks::note(&self.outline, after)).collect(),
             effect,
         }
     }

@@ -52,6 +52,36 @@ fn numbers_that_are_not_finite() {
     }
 }
 
+/// An honest stage masks two of four weights; the next one moves one of them, or takes the mask away.
+#[test]
+fn zeros_of_a_mask_that_move() {
+    let mask = Fake::changing("fake/mask", |model| {
+        set(model, "head.weight", &[0.0, 2.0, 0.0, 4.0]);
+        model.set_masked("head.weight", true).unwrap();
+    });
+    let mask = mask.foresees(|_, outline| masked(outline, true));
+    let moves = Fake::changing("fake/moves", |model| set(model, "head.weight", &[0.0, 2.0, 0.5, 4.0]));
+    let takes = Fake::changing("fake/takes", |model| model.set_masked("head.weight", false).unwrap());
+    let takes = takes.foresees(|_, outline| masked(outline, false));
+    let keeps = Fake::changing("fake/keeps", |model| set(model, "head.weight", &[0.0, 7.0, 0.0, 4.0]));
+    let run = |pass: &Fake| {
+        let id = paring_passes::Pass::info(pass).id;
+        let scene = Scene::new(&format!("stages: [{{ fake/mask: {{}} }}, {{ {id}: {{}} }}]\n"), &[&mask, pass]);
+        let report = scene.run().report;
+        report.stages.last().unwrap().failure.clone()
+    };
+    let words = "tensor `head.weight` has a mask, but 1 of the zeros that it keeps is none any more";
+    assert_eq!(run(&moves).as_deref(), Some(words));
+    assert_eq!(run(&takes).as_deref(), Some("tensor `head.weight` has a mask, but comes out without"));
+    assert_eq!(run(&keeps), None);
+}
+
+fn masked(outline: &mut paring_model::Outline, is: bool) {
+    if let Some(WeightOutline::Dense { masked, .. }) = outline.weights.get_mut("head.weight") {
+        *masked = is;
+    }
+}
+
 #[test]
 fn finite_numbers_that_overflow_when_the_model_runs() {
     let pass = Fake::changing("fake/huge", |model| {

@@ -177,6 +177,7 @@ impl<'a> Run<'a> {
         let batch = self.train.batch(rows)?;
         let mut uniform = |buffer: &mut [f32]| buffer.iter_mut().for_each(|number| *number = dropout.random());
         let mut forward = Forward::training(self.trainable, &mut uniform);
+        forward.uniform = forward.uniform.filter(|_| self.settings.dropout);
         let said = teacher::run(self.network.as_ref(), &batch.input, &self.objective.blocks(), &mut forward)?;
         let loss = self.objective.loss(&said, &batch)?;
         let value = loss.to_scalar::<f32>()?;

@@ -119,6 +119,18 @@ fn the_same_stream_gives_the_same_bits_on_one_thread_and_two() {
 }
 
 #[test]
+fn without_dropout_a_model_trains_as_one_that_names_no_rate() {
+    let rows = same_sign(64, 2, "train");
+    let trained = |rate: f64, dropout: bool| {
+        let mut model = mlp(&[16], 2, rate, two_classes());
+        run(&mut model, &rows, &FitSettings { dropout, ..settings(2) }).unwrap();
+        everything(&model)
+    };
+    assert_eq!(trained(0.5, false), trained(0.0, true));
+    assert_ne!(trained(0.5, true), trained(0.0, true));
+}
+
+#[test]
 fn early_stopping_keeps_the_best_weights() {
     let mut train = same_sign(32, 8, "train");
     train.targets = Targets::Classes((0..32).map(|row| row % 2).collect());
