@@ -24,6 +24,6 @@ pub struct Described {
     pub summary: String,
     /// JSON Schema (draft 2020-12) of its parameter block, self-contained (`$defs` inside).
     pub schema: Value,
-    /// A pass that runs nested `stages` (a sweep).
+    /// A pass that runs nested `stages`.
     pub nests: bool,
 }

@@ -2,6 +2,7 @@
 
 use paring_model::Site;
 
+use super::mask::zeros_of;
 use super::pattern::Pattern;
 use crate::effect::PlanCx;
 use crate::error::Problem;
@@ -23,6 +24,22 @@ pub(crate) fn problems(sparsity: Option<Fraction>, pattern: Option<Pattern>) -> 
         _ => (),
     }
     problems
+}
+
+/// The same where weights may compete over all targets or within each: a scope goes with a share only.
+pub(crate) fn problems_with_scope(sparsity: Option<Fraction>, pattern: Option<Pattern>, scoped: bool) -> Vec<Problem> {
+    let mut found = problems(sparsity, pattern);
+    if pattern.is_some() && scoped {
+        found.push(Problem::new("/scope", "goes with `sparsity`, but `pattern` is given").help("remove `scope`"));
+    }
+    found
+}
+
+/// The problem with a share that leaves nothing of a target.
+pub(crate) fn all_gone(cx: &PlanCx<'_>, site: &Site, sparsity: Fraction) -> Option<Problem> {
+    let (count, sparsity) = (weights::shape(cx, site).iter().product(), sparsity.value());
+    let message = || format!("is `{sparsity}`, which leaves none of the {count} weights of `{}`", site.name);
+    (zeros_of(count, sparsity) == count).then(|| Problem::new("/sparsity", message()))
 }
 
 /// The problem with a target whose rows are no whole groups of a pattern.

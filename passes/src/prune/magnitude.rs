@@ -123,12 +123,7 @@ impl Definition for Magnitude {
     };
 
     fn check(parameters: &MagnitudeParameters) -> Vec<Problem> {
-        let mut problems = amount::problems(parameters.sparsity, parameters.pattern);
-        if parameters.pattern.is_some() && parameters.scope.is_some() {
-            problems
-                .push(Problem::new("/scope", "goes with `sparsity`, but `pattern` is given").help("remove `scope`"));
-        }
-        problems
+        amount::problems_with_scope(parameters.sparsity, parameters.pattern, parameters.scope.is_some())
     }
 
     fn plan(parameters: &MagnitudeParameters, cx: &PlanCx<'_>) -> Result<Effect, Vec<Problem>> {
@@ -167,13 +162,9 @@ impl Definition for Magnitude {
 
 /// Why a target does not fit the pattern, or would lose every weight.
 fn misfit(parameters: &MagnitudeParameters, cx: &PlanCx<'_>, site: &Site) -> Option<Problem> {
-    let count = weights::shape(cx, site).iter().product();
-    match parameters.rule()? {
-        Rule::Pattern(pattern) => amount::uneven(cx, site, pattern),
-        Rule::PerSite(sparsity) if zeros_of(count, sparsity) == count => {
-            let message = format!("is `{sparsity}`, which leaves none of the {count} weights of `{}`", site.name);
-            Some(Problem::new("/sparsity", message))
-        }
+    match (parameters.rule()?, parameters.sparsity) {
+        (Rule::Pattern(pattern), _) => amount::uneven(cx, site, pattern),
+        (Rule::PerSite(_), Some(sparsity)) => amount::all_gone(cx, site, sparsity),
         _ => None,
     }
 }

@@ -103,12 +103,7 @@ impl Definition for Taylor {
     };
 
     fn check(parameters: &TaylorParameters) -> Vec<Problem> {
-        let mut problems = amount::problems(parameters.sparsity, parameters.pattern);
-        if parameters.pattern.is_some() && parameters.scope.is_some() {
-            problems
-                .push(Problem::new("/scope", "goes with `sparsity`, but `pattern` is given").help("remove `scope`"));
-        }
-        problems
+        amount::problems_with_scope(parameters.sparsity, parameters.pattern, parameters.scope.is_some())
     }
 
     fn plan(parameters: &TaylorParameters, cx: &PlanCx<'_>) -> Result<Effect, Vec<Problem>> {
@@ -156,15 +151,10 @@ impl Definition for Taylor {
 
 /// Why a target does not fit the pattern, or would lose every weight.
 fn misfit(parameters: &TaylorParameters, cx: &PlanCx<'_>, site: &Site) -> Option<Problem> {
-    let count = weights::shape(cx, site).iter().product();
     match (parameters.pattern, parameters.sparsity) {
         (Some(pattern), _) => amount::uneven(cx, site, pattern),
-        (None, Some(sparsity))
-            if parameters.scope == Some(TaylorScope::PerSite) && zeros_of(count, sparsity.value()) == count =>
-        {
-            let (sparsity, name) = (sparsity.value(), &site.name);
-            let message = format!("is `{sparsity}`, which leaves none of the {count} weights of `{name}`");
-            Some(Problem::new("/sparsity", message))
+        (None, Some(sparsity)) if parameters.scope == Some(TaylorScope::PerSite) => {
+            amount::all_gone(cx, site, sparsity)
         }
         _ => None,
     }

@@ -120,7 +120,7 @@ Write the name that the message offers. `paring passes` lists them."#,
     CodeInfo {
         code: "R011",
         title: "nested stages where none belong, or none where they do",
-        explanation: r#"A sweep runs the stages under its `stages` in each trial. No other pass runs stages.
+        explanation: r#"A sweep runs the stages under its `stages` in each trial, and `distill/self` runs them once. No other pass runs stages.
 
 ```yaml
 prune/magnitude: {}
@@ -128,7 +128,7 @@ stages:
   - train/fit: {}
 ```
 
-Move the stages after this one, or add what each trial runs."#,
+Move the stages after this one, or add what it runs."#,
     },
     CodeInfo {
         code: "R012",

@@ -101,12 +101,12 @@ impl<'a> Rules<'a> {
             let message = format!("the pass `{pass}` runs nested stages, but the stage has no `stages`");
             let violation = self.add("R011", format!("{pointer}/{}", escape(pass)), Part::Key, message);
             violation.label = "needs `stages` beside it".to_owned();
-            violation.help = Some("add `stages` with what each trial runs".to_owned());
+            violation.help = Some("add `stages` with what it runs".to_owned());
         }
         if !described.nests && stages.is_some() {
             let message = format!("the pass `{pass}` runs no nested stages");
             let violation = self.add("R011", format!("{pointer}/stages"), Part::Key, message);
-            violation.label = "only a sweep has `stages`".to_owned();
+            violation.label = "no pass runs these".to_owned();
             violation.help = Some("move these stages after this one".to_owned());
         }
     }

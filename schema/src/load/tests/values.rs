@@ -240,7 +240,7 @@ fn stages_without_a_pass_or_with_two() {
         ,-[a.yaml:11:5]
      11 |     stages: []
         :     ^^^|^^
-        :        `-- only a sweep has `stages`
+        :        `-- no pass runs these
         `----
     help: move these stages after this one
 
@@ -250,7 +250,7 @@ fn stages_without_a_pass_or_with_two() {
         :     ^^^^^|^^^^
         :          `-- needs `stages` beside it
         `----
-    help: add `stages` with what each trial runs
+    help: add `stages` with what it runs
 
     error: 5 problems in a.yaml
     "###);
