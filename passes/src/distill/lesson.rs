@@ -14,8 +14,8 @@ use crate::training;
 /// Rows that run through a model at a time.
 const BATCH: usize = 256;
 
-/// Windows of tokens that student and teacher are compared on.
-const WINDOWS: usize = 8;
+/// Most rows, and most windows of tokens, that student and teacher are compared on.
+const COMPARED: [usize; 2] = [1024, 8];
 
 /// What stands against a teacher.
 pub(super) fn problems(settings: &FitSettings, cx: &PlanCx<'_>) -> Vec<Problem> {
@@ -77,22 +77,21 @@ fn compare(
     student: &Checkpoint,
     rows: &Examples,
 ) -> Result<(), PassError> {
+    let most = COMPARED[usize::from(task(&student.outline()) == Some(Task::Generate))];
+    let rows = Examples { inputs: rows.inputs.head(most), targets: rows.targets.clone() };
     let answers = |model: &Checkpoint| -> Result<Vec<Vec<f32>>, PassError> {
         Ok(model.predict(&rows.inputs, BATCH)?.to_vec2::<f32>()?)
     };
-    let beside = |name: &str, rows: &Examples| -> Result<f64, PassError> {
-        let found = measure::measure(name, student, Some(rows), Some(teacher), &LatencySettings::default())?;
+    let beside = |name: &str| -> Result<f64, PassError> {
+        let found = measure::measure(name, student, Some(&rows), Some(teacher), &LatencySettings::default())?;
         found.first().map(|(_, value)| *value).ok_or_else(|| PassError::Failed(format!("`{name}` was not measured")))
     };
     let (name, value) = match student.outputs() {
         Some(Outputs::Regress { scale, .. }) => {
             ("difference", difference(&answers(teacher)?, &answers(student)?) * scale)
         }
-        Some(Outputs::Embed { .. }) => ("cosine", beside("cosine", rows)?),
-        Some(Outputs::Generate { .. }) => {
-            let few = Examples { inputs: rows.inputs.head(WINDOWS), targets: rows.targets.clone() };
-            ("agreement", beside("top1_agreement", &few)?)
-        }
+        Some(Outputs::Embed { .. }) => ("cosine", beside("cosine")?),
+        Some(Outputs::Generate { .. }) => ("agreement", beside("top1_agreement")?),
         _ => ("agreement", agreement(&answers(teacher)?, &answers(student)?)),
     };
     let told = match student.outputs().map(Outputs::task) {
