@@ -2,7 +2,7 @@
 
 use paring_model::depth::layers;
 use paring_model::{Checkpoint, ModelError, Outline, WeightOutline};
-use paring_passes::{Leaves, PassInfo};
+use paring_passes::{Leaves, Needs, PassInfo};
 
 use crate::invariants::Broken;
 
@@ -19,13 +19,14 @@ pub fn note(before: &Outline, after: &Outline) -> Option<String> {
 }
 
 /// Checks that what a mask held at zero before a stage is zero after it, in every tensor that is still there in its shape.
-/// A stage that leaves a new model, or moves layers to other names, keeps none.
+/// A stage that leaves a new model, or moves layers to other names, keeps none; of nested stages each was looked at alone.
 ///
 /// # Errors
 /// When a tensor cannot be read; and inside, the first whose zeros moved.
 pub fn check(info: &PassInfo, before: &Checkpoint, after: &Checkpoint) -> Result<Result<(), Broken>, ModelError> {
     let (old, new) = (before.outline(), after.outline());
-    if info.leaves.contains(&Leaves::NewModel) || layers(&old) != layers(&new) {
+    let anew = info.leaves.contains(&Leaves::NewModel) || info.needs.contains(&Needs::NestedStages);
+    if anew || layers(&old) != layers(&new) {
         return Ok(Ok(()));
     }
     for (name, weight) in &new.weights {

@@ -88,7 +88,7 @@ impl Definition for Logits {
     const INFO: PassInfo = PassInfo {
         id: "distill/logits",
         summary: "train a smaller model to answer as the present one does",
-        version: 1,
+        version: 2,
         needs: &[Needs::TrainRows, Needs::BuiltModel, Needs::Family],
         leaves: &[Leaves::BuiltModel, Leaves::NewModel, Leaves::Shapes],
     };

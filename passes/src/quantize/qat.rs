@@ -184,7 +184,7 @@ impl Definition for Qat {
     const INFO: PassInfo = PassInfo {
         id: "quantize/qat",
         summary: "train on with rounded weights and inputs of layers, then leave integers",
-        version: 1,
+        version: 2,
         needs: &[Needs::TrainRows, Needs::BuiltModel, Needs::FloatWeights, Needs::Family],
         leaves: &[Leaves::QuantizedWeights],
     };

@@ -63,7 +63,7 @@ impl Definition for Fit {
     const INFO: PassInfo = PassInfo {
         id: "train/fit",
         summary: "train on the labels, from nothing or on from the present weights",
-        version: 1,
+        version: 2,
         needs: &[Needs::TrainRows, Needs::FloatWeights, Needs::Family],
         leaves: &[Leaves::BuiltModel],
     };

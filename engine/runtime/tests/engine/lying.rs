@@ -74,6 +74,11 @@ fn zeros_of_a_mask_that_move() {
     assert_eq!(run(&moves).as_deref(), Some(words));
     assert_eq!(run(&takes).as_deref(), Some("tensor `head.weight` has a mask, but comes out without"));
     assert_eq!(run(&keeps), None);
+    // A sweep leaves what one of its trials left, a new model among others.
+    let sweep = takes.clone().needs(&[paring_passes::Needs::NestedStages]);
+    let nested = "stages: [{ fake/mask: {} }, { fake/takes: {}, stages: [{ fake/keeps: {} }] }]\n";
+    let report = Scene::new(nested, &[&mask, &sweep, &keeps]).run().report;
+    assert_eq!(report.stages.last().unwrap().failure, None);
 }
 
 fn masked(outline: &mut paring_model::Outline, is: bool) {
