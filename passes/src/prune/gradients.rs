@@ -32,12 +32,12 @@ pub(crate) fn each_row(
     cx: &Cx<'_>,
     model: &Checkpoint,
     limit: usize,
-    see: &mut dyn FnMut(&str, &Tensor) -> candle_core::Result<()>,
+    see: &mut dyn FnMut(usize, &str, &Tensor) -> candle_core::Result<()>,
 ) -> Result<usize, PassError> {
     let examples = cx.required_examples(Part::Calibrate, model)?;
     let rows = choose(examples.inputs.len(), limit, &cx.stream.split("calibration"));
-    let mut see = |name: &str, weight: &Tensor, gradient: &Tensor| -> Result<(), TrainError> {
-        Ok(see(name, &(weight * gradient)?)?)
+    let mut see = |row: usize, name: &str, weight: &Tensor, gradient: &Tensor| -> Result<(), TrainError> {
+        Ok(see(row, name, &(weight * gradient)?)?)
     };
     fit::gradients(model, &examples, &rows, &mut Gradients { services: cx.services }, &mut see)?;
     Ok(rows.len())

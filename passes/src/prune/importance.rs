@@ -71,26 +71,18 @@ pub(crate) fn by_taylor(
     limit: usize,
     groups: &[UnitGroup],
 ) -> Result<Vec<Vec<f64>>, PassError> {
-    let mut scores: Vec<Vec<f64>> = groups.iter().map(|group| vec![0.0; group.count]).collect();
-    let mut sums = scores.clone();
-    let readers = |group: &UnitGroup| group.slices.iter().filter(|slice| slice.axis == 1).count();
-    let mut left: Vec<usize> = groups.iter().map(readers).collect();
-    let rows = gradients::each_row(cx, model, limit, &mut |name, products| {
-        for (index, group) in groups.iter().enumerate() {
+    let mut slopes: Vec<Slopes> = groups.iter().map(Slopes::new).collect();
+    let rows = gradients::each_row(cx, model, limit, &mut |row, name, products| {
+        for (slopes, group) in slopes.iter_mut().zip(groups) {
             for slice in group.slices.iter().filter(|slice| slice.axis == 1 && slice.tensor == name) {
-                add_columns(&mut sums[index], slice, products)?;
-                left[index] -= 1;
-            }
-            if left[index] == 0 {
-                left[index] = readers(group);
-                for (score, sum) in scores[index].iter_mut().zip(&mut sums[index]) {
-                    *score += sum.powi(2);
-                    *sum = 0.0;
-                }
+                slopes.begin(row);
+                add_columns(&mut slopes.present, slice, products)?;
             }
         }
         Ok(())
     })?;
+    let readers = |group: &UnitGroup| group.slices.iter().filter(|slice| slice.axis == 1).count();
+    let mut scores: Vec<Vec<f64>> = slopes.into_iter().map(Slopes::squares).collect();
     for (group, scores) in groups.iter().zip(&mut scores) {
         if readers(group) == 0 {
             let message = format!("no layer reads the {} of `{}`", group.kind, group.site);
@@ -103,6 +95,39 @@ pub(crate) fn by_taylor(
         }
     }
     Ok(scores)
+}
+
+/// Slopes of the gates of a group's units, row after row.
+struct Slopes {
+    row: usize,
+    present: Vec<f64>,
+    squares: Vec<f64>,
+}
+
+impl Slopes {
+    fn new(group: &UnitGroup) -> Self {
+        Self { row: 0, present: vec![0.0; group.count], squares: vec![0.0; group.count] }
+    }
+
+    /// What comes now is of this row.
+    fn begin(&mut self, row: usize) {
+        if row != self.row {
+            self.row = row;
+            self.end();
+        }
+    }
+
+    fn end(&mut self) {
+        for (square, slope) in self.squares.iter_mut().zip(&mut self.present) {
+            *square += std::mem::take(slope).powi(2);
+        }
+    }
+
+    /// The sum of squares over all rows.
+    fn squares(mut self) -> Vec<f64> {
+        self.end();
+        self.squares
+    }
 }
 
 /// Adds the products [out, in, ...] of the columns of each unit.

@@ -164,7 +164,7 @@ fn misfit(parameters: &TaylorParameters, cx: &PlanCx<'_>, site: &Site) -> Option
 fn scores(parameters: &TaylorParameters, cx: &Cx<'_>, model: &Checkpoint) -> Result<Vec<Vec<f32>>, PassError> {
     let mut sums: Vec<Option<Tensor>> = vec![None; cx.sites.len()];
     let names: Vec<String> = cx.sites.iter().map(Site::weight).collect();
-    each_row(cx, model, parameters.calibration_rows, &mut |name, products| {
+    each_row(cx, model, parameters.calibration_rows, &mut |_, name, products| {
         if let Some(index) = names.iter().position(|own| own == name) {
             let squares = products.sqr()?;
             sums[index] = Some(match sums[index].take() {

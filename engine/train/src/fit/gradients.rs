@@ -10,7 +10,8 @@ use super::{FitSettings, Watch};
 use crate::error::{Result, TrainError};
 use crate::trainable::Trainable;
 
-/// Shows each weight and its gradient, of one row after the other: `see(name, weight, gradient)`. The loss is that of
+/// Shows each weight and its gradient, of one row after the other: `see(index, name, weight, gradient)` for the row of
+/// that index in `rows`. The loss is that of
 /// `train/fit`, without dropout, and batch norm as in inference. Tensors are f32 on the CPU.
 ///
 /// # Errors
@@ -20,7 +21,7 @@ pub fn gradients(
     examples: &Examples,
     rows: &[usize],
     watch: &mut dyn Watch,
-    see: &mut dyn FnMut(&str, &Tensor, &Tensor) -> Result<()>,
+    see: &mut dyn FnMut(usize, &str, &Tensor, &Tensor) -> Result<()>,
 ) -> Result<()> {
     let trainable = Trainable::new(model, |_| false)?;
     let network = model.network_from(&trainable)?;
@@ -43,7 +44,7 @@ pub fn gradients(
         let gradients = loss.backward()?;
         for (name, variable) in trainable.parameters() {
             if let Some(gradient) = gradients.get(variable) {
-                see(name, &variable.as_detached_tensor(), &gradient.detach())?;
+                see(done, name, &variable.as_detached_tensor(), &gradient.detach())?;
             }
         }
         watch.step(done + 1, rows.len(), value, 0.0);
@@ -80,7 +81,7 @@ mod tests {
         let inputs = Matrix { rows: 2, columns: 2, data: vec![1.0, 2.0, -1.0, 0.0] };
         let rows = Examples { inputs: inputs.into(), targets: Targets::Values(vec![1.0, 1.0]) };
         let mut seen = Vec::new();
-        gradients(&model, &rows, &[0, 1], &mut Silent, &mut |name, weight, gradient| {
+        gradients(&model, &rows, &[0, 1], &mut Silent, &mut |_, name, weight, gradient| {
             assert_eq!(weight.dims(), gradient.dims());
             seen.push((name.to_owned(), gradient.flatten_all()?.to_vec1::<f32>()?));
             Ok(())
@@ -90,7 +91,7 @@ mod tests {
         let expected = expected.chain([("head.bias", vec![-4.0]), ("head.weight", vec![4.0, 0.0])]);
         assert_eq!(seen, expected.map(|(name, slope)| (name.to_owned(), slope)).collect::<Vec<_>>());
         let unlabelled = Examples { targets: Targets::None, ..rows };
-        let failed = gradients(&model, &unlabelled, &[0], &mut Silent, &mut |_, _, _| Ok(())).unwrap_err();
+        let failed = gradients(&model, &unlabelled, &[0], &mut Silent, &mut |_, _, _, _| Ok(())).unwrap_err();
         assert_eq!(failed.to_string(), "the rows have no answers to learn from");
     }
 }
