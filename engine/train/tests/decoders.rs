@@ -7,9 +7,9 @@ use std::path::Path;
 use paring_data::{Examples, Targets};
 use paring_model::inputs::{ColumnEncoding, Encoding, Matrix};
 use paring_model::text::TokenRow;
-use paring_model::{Checkpoint, Inputs, Outputs, Rows};
+use paring_model::{Checkpoint, Inputs, Outputs, Rows, Weight};
 use paring_train::Stream;
-use paring_train::fit::{FitReport, FitSettings, Watch, fit};
+use paring_train::fit::{Distance, FitReport, FitSettings, Teacher, Watch, fit};
 use paring_train::measure::{LatencySettings, measure_all};
 
 struct Silent;
@@ -69,6 +69,43 @@ fn what_follows_is_learned() {
     run(&mut model, &rows, &settings);
     let after = perplexity(&model, &rows);
     assert!(before > 10.0 && after < 1.2, "{before} {after}");
+}
+
+/// A student's loss is its mean divergence from the teacher over all tokens that another follows, which is measured in
+/// another way; and training brings it down, whatever the texts say. Its zeros are a mask.
+#[test]
+fn a_student_learns_its_teachers_distributions() {
+    let (mut teaching, rows) = (model(), windows(17));
+    let settings = FitSettings { epochs: 10, batch_size: 4, learning_rate: 1e-2, ..FitSettings::default() };
+    run(&mut teaching, &rows, &settings);
+    let name = "model.layers.0.mlp.up_proj.weight";
+    let mut pruned = teaching.clone();
+    let weight = teaching.tensor(name).unwrap();
+    let large = weight.abs().unwrap().gt(0.1).unwrap().to_dtype(weight.dtype()).unwrap();
+    pruned.set_weight(name, Weight::Dense { tensor: (weight * &large).unwrap(), masked: true });
+    let divergence = |student: &Checkpoint| {
+        let settings = LatencySettings::default();
+        measure_all(&["kl_divergence"], student, Some(&rows), Some(&teaching), &settings).unwrap()["kl_divergence"]
+    };
+    let before = divergence(&pruned);
+    let learns = |student: &mut Checkpoint, settings: &FitSettings| {
+        let (distance, hidden) = (Distance::default(), None);
+        let teacher = Teacher { model: &teaching, temperature: 1.0, alpha: 1.0, distance, hidden };
+        fit(student, &rows, None, Some(teacher), settings, &Stream::new(1), &mut Silent).unwrap()
+    };
+    let still = FitSettings { epochs: 1, batch_size: 5, learning_rate: 1e-9, ..FitSettings::default() };
+    let loss = f64::from(learns(&mut pruned.clone(), &still).train_loss[0]);
+    assert!((loss - before).abs() < 1e-5, "{loss} {before}");
+    let mut student = pruned.clone();
+    learns(&mut student, &FitSettings { learning_rate: 1e-3, epochs: 20, ..settings });
+    let after = divergence(&student);
+    assert!(before > 1e-3 && after < before / 2.0, "{before} {after}");
+    let zeros = |model: &Checkpoint| {
+        let numbers = model.tensor(name).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        numbers.into_iter().map(|number| number == 0.0).collect::<Vec<bool>>()
+    };
+    assert!(zeros(&pruned).contains(&true));
+    assert_eq!(zeros(&student), zeros(&pruned));
 }
 
 #[test]
