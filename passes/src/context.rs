@@ -5,10 +5,11 @@ use paring_data::{Dataset, Examples, Part, Parts, Targets};
 use paring_model::inputs::Matrix;
 use paring_model::{Checkpoint, Rows, Site};
 use paring_train::Stream;
-use paring_train::fit::Watch;
+use paring_train::fit::{FitSettings, Watch};
 use serde_json::Value;
 
 use crate::error::PassError;
+use crate::watch::StageWatch;
 
 /// One trial of a sweep.
 #[derive(Debug, Clone)]
@@ -132,9 +133,9 @@ impl Cx<'_> {
         if self.services.cancelled() { Err(PassError::Interrupted) } else { Ok(()) }
     }
 
-    /// A training watch that reports progress with loss and learning rate.
-    pub fn watch(&self) -> impl Watch + '_ {
-        StageWatch { services: self.services }
+    /// A training watch: reports progress, keeps the time, takes measures, and saves the run in the stage's journal.
+    pub fn watch(&self, settings: &FitSettings) -> impl Watch + '_ {
+        StageWatch::new(self.services, settings)
     }
 }
 
@@ -154,23 +155,5 @@ pub fn part_name(part: Part) -> &'static str {
         Part::Validate => "validation",
         Part::Calibrate => "calibration",
         Part::Test => "test",
-    }
-}
-
-struct StageWatch<'a> {
-    services: &'a dyn Services,
-}
-
-impl Watch for StageWatch<'_> {
-    fn step(&mut self, done: usize, total: usize, loss: f32, learning_rate: f64) {
-        self.services.progress(done, total, &format!("loss {loss:.4}, learning rate {learning_rate:.2e}"));
-    }
-
-    fn taught(&mut self, done: usize, total: usize) {
-        self.services.progress(done, total, "the teacher answers");
-    }
-
-    fn cancelled(&self) -> bool {
-        self.services.cancelled()
     }
 }

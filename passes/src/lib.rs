@@ -14,6 +14,7 @@ pub mod receipt;
 pub mod registry;
 mod training;
 mod walk;
+mod watch;
 mod weights;
 mod wording;
 

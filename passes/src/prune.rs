@@ -16,6 +16,7 @@ pub mod channels;
 pub mod heads;
 pub mod layers;
 pub mod magnitude;
+pub mod movement;
 pub mod neurons;
 pub mod sparsegpt;
 pub mod taylor;
@@ -30,6 +31,7 @@ pub(crate) fn passes() -> Vec<Box<dyn Pass>> {
         pass::<heads::Heads>(),
         pass::<layers::Layers>(),
         pass::<magnitude::Magnitude>(),
+        pass::<movement::Movement>(),
         pass::<neurons::Neurons>(),
         pass::<sparsegpt::SparseGpt>(),
         pass::<taylor::Taylor>(),

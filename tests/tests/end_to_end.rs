@@ -176,6 +176,36 @@ fn an_interrupt_leaves_a_clean_state_and_the_next_run_goes_on() {
     succeeded(&run(&scratch, &recipe(&scratch, RECIPE), "out", "2", &[]));
 }
 
+/// Killed within the training, which has its journal then.
+#[test]
+#[cfg(unix)]
+fn a_killed_training_goes_on_to_the_same_bytes() {
+    let long = RECIPE.replace("epochs: 4", "epochs: 400, checkpoint_steps: 7, ema_decay: 0.99, early_stopping: 400");
+    let (whole, killed) = (Scratch::new(), Scratch::new());
+    let path = recipe(&killed, &long);
+    let mut command = killed.paring();
+    command.arg("run").arg(&path).args(["--root", "recipes"]).arg("--out").arg(killed.path("out"));
+    let mut child = command.stderr(std::process::Stdio::null()).stdout(std::process::Stdio::null()).spawn().unwrap();
+    let unit = || is_below(&killed.path("cache"), "unit.json");
+    while !unit() {
+        assert_eq!(child.try_wait().unwrap(), None, "the training was over before it was saved");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(unit() && files_or_none(&killed.path("out")).is_empty());
+    succeeded(&run(&killed, &path, "out", "2", &[]));
+    succeeded(&run(&whole, &recipe(&whole, &long), "out", "1", &[]));
+    assert!(results(&killed.path("out")) == results(&whole.path("out")));
+    assert!(!unit(), "the journal of a stage that is done stays");
+}
+
+/// Whether a file of that name lies somewhere below a directory that changes meanwhile.
+fn is_below(directory: &Path, name: &str) -> bool {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).any(|path| path.ends_with(name) || is_below(&path, name))
+}
+
 fn files_or_none(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     if directory.exists() { files(directory) } else { BTreeMap::new() }
 }

@@ -71,6 +71,24 @@ pub trait WeightProvider: Debug + Send + Sync {
     /// # Errors
     /// When it cannot be computed.
     fn input(&self, x: &Tensor, mode: Mode) -> Result<Tensor>;
+
+    /// Two factors, [rank, in] and [out, rank], whose product a linear layer adds to the weight without computing it.
+    ///
+    /// # Errors
+    /// When they cannot be computed.
+    fn added(&self) -> Result<Option<[Tensor; 2]>> {
+        Ok(None)
+    }
+}
+
+/// A linear layer whose weight is provided: x [rows, in] -> [rows, out].
+fn provided(provider: &dyn WeightProvider, x: &Tensor, bias: Option<&Tensor>, mode: Mode) -> Result<Tensor> {
+    let (input, weight) = (provider.input(x, mode)?, provider.weight()?);
+    let y = linear(&input, &weight, None, bias)?;
+    match provider.added()? {
+        Some([narrow, wide]) => Ok((y + linear(&linear(&input, &narrow, None, None)?, &wide, None, None)?)?),
+        None => Ok(y),
+    }
 }
 
 /// Where a network gets its weights: a checkpoint for inference, trainable variables for training.
@@ -183,7 +201,7 @@ impl TapLinear {
             TapWeight::Blocks(weight) => weight.linear(&self.name, x, cx.mode)?,
             TapWeight::Quantized(weight) => x.matmul(&weight.dequantize()?.t()?)?,
             TapWeight::Integers(weight) => return weight.linear(&self.name, x, self.bias.as_ref(), shared, cx.mode),
-            TapWeight::Provided(provider) => provider.input(x, cx.mode)?.matmul(&provider.weight()?.t()?)?,
+            TapWeight::Provided(provider) => return provided(&**provider, x, self.bias.as_ref(), cx.mode),
         };
         Ok(match &self.bias {
             Some(bias) => y.broadcast_add(bias)?,

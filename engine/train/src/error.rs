@@ -8,7 +8,10 @@ pub type Result<T, E = TrainError> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum TrainError {
     /// The loss is not a number or exploded.
-    #[error("training diverged at step {step} (epoch {epoch}): loss is {loss}, learning rate {learning_rate}")]
+    #[error(
+        "training diverged at step {step} (epoch {epoch}): loss is {loss}, learning rate {learning_rate}{}; lower `learning_rate`, or set `clip_norm` or `back_off`",
+        saved.map_or(String::new(), |step| format!("; the last checkpoint is that of step {step}"))
+    )]
     Diverged {
         /// Optimizer step, from 1.
         step: usize,
@@ -18,7 +21,12 @@ pub enum TrainError {
         loss: f32,
         /// The learning rate of that step.
         learning_rate: f64,
+        /// The step after which the run was saved last.
+        saved: Option<usize>,
     },
+    /// What a run has come to cannot be saved.
+    #[error("the checkpoint of the training cannot be written: {0}")]
+    Unsaved(String),
     /// Nothing to train or measure on.
     #[error("there are no {part} rows")]
     NoRows {

@@ -2,117 +2,33 @@
 
 use std::collections::BTreeMap;
 
-use indexmap::IndexMap;
 use paring_data::Examples;
 use paring_model::Checkpoint;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Result, TrainError};
 use crate::fake::{self, FakeQuantization, Method};
-use crate::optimizer::OptimizerSpec;
 use crate::rng::Stream;
-use crate::schedule::Schedule;
+use crate::sparse::Growth;
 
+mod average;
 mod batches;
 mod gradients;
+mod judge;
 mod objective;
 mod rates;
 mod run;
+mod saved;
+mod settings;
 mod teacher;
+mod variables;
 
 pub use gradients::gradients;
-pub use rates::{Rates, problems};
+pub(crate) use rates::matches_one;
+pub use rates::{Rates, glob_problem, problems};
+pub use saved::{Position, SavedRun};
+pub use settings::{Budget, ClassWeights, FitSettings, GradualPruning};
 pub use teacher::{Distance, Hidden, Teacher};
-
-/// Everything that decides a training run, but data and model. Shared by every pass that trains.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct FitSettings {
-    /// Passes over the training rows.
-    #[schemars(range(min = 1, max = 100000))]
-    pub epochs: usize,
-    /// Rows in a batch.
-    #[schemars(range(min = 1, max = 65536))]
-    pub batch_size: usize,
-    /// Batches whose gradients are averaged, each by its rows, before a step: as one batch of that many times the rows
-    /// in the memory of one.
-    #[schemars(range(min = 1, max = 65536))]
-    pub accumulate: usize,
-    /// Peak learning rate.
-    #[schemars(range(min = 1e-9, max = 100.0))]
-    pub learning_rate: f64,
-    /// Peak learning rates of weights that have one of their own: globs over the names of weights, of which the first
-    /// that matches decides.
-    #[schemars(inner(range(min = 1e-9, max = 100.0)), example = rates_example())]
-    pub learning_rates: IndexMap<String, f64>,
-    /// Weights that stay as they are: globs over the names of weights.
-    #[schemars(inner(length(min = 1)), example = freeze_example())]
-    pub freeze: Vec<String>,
-    /// The optimizer.
-    pub optimizer: OptimizerSpec,
-    /// How the learning rate changes over the run.
-    pub schedule: Schedule,
-    /// Epochs of linear rise from zero before the schedule.
-    #[schemars(range(min = 0.0, max = 1000.0))]
-    pub warmup_epochs: f64,
-    /// Whether numbers are dropped at random, at the rates that the model names.
-    #[schemars(example = false)]
-    pub dropout: bool,
-    /// Longest gradient (L2 norm over all weights); longer ones are scaled down. Off by default.
-    #[schemars(range(min = 1e-6, max = 1e6))]
-    pub clip_norm: Option<f64>,
-    /// Stop when the loss on the validation rows (with class weights, without smoothing or teacher; of embeddings,
-    /// which have no labels, the teacher's) has not improved for this many epochs, and keep the best weights. Needs
-    /// validation rows. Off by default.
-    #[schemars(range(min = 1, max = 10000))]
-    pub early_stopping: Option<usize>,
-    /// Label smoothing, from 0 (inclusive) to 1 (exclusive).
-    #[schemars(range(min = 0.0, max = 0.999))]
-    pub label_smoothing: f64,
-    /// How classes are weighted in the loss.
-    pub class_weights: ClassWeights,
-}
-
-/// How classes are weighted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ClassWeights {
-    /// Every row counts the same.
-    #[default]
-    Uniform,
-    /// Every class counts the same: weight = rows / (classes * rows of the class).
-    Balanced,
-}
-
-impl Default for FitSettings {
-    fn default() -> Self {
-        Self {
-            epochs: 30,
-            batch_size: 64,
-            accumulate: 1,
-            learning_rate: 1e-3,
-            learning_rates: IndexMap::new(),
-            freeze: Vec::new(),
-            optimizer: OptimizerSpec::default(),
-            schedule: Schedule::default(),
-            warmup_epochs: 0.0,
-            dropout: true,
-            clip_norm: None,
-            early_stopping: None,
-            label_smoothing: 0.0,
-            class_weights: ClassWeights::default(),
-        }
-    }
-}
-
-fn rates_example() -> IndexMap<String, f64> {
-    IndexMap::from([("head.*".to_owned(), 0.001)])
-}
-
-fn freeze_example() -> [&'static str; 1] {
-    ["layers.0.*"]
-}
 
 /// What a run learns from.
 #[derive(Clone, Copy)]
@@ -135,12 +51,41 @@ pub trait Watch {
     }
     /// Asked before each batch.
     fn cancelled(&self) -> bool;
+    /// Asked after each step: the share of the time that the training has which is over, from 0 to 1.
+    fn time_used(&mut self) -> f64 {
+        0.0
+    }
+    /// A measure of the model on the validation rows, for early stopping that watches one.
+    ///
+    /// # Errors
+    /// When it cannot be taken.
+    fn measure(&mut self, name: &str, model: &Checkpoint) -> Result<f64> {
+        let _ = model;
+        Err(TrainError::Mismatch(format!("`{name}` cannot be measured here")))
+    }
+    /// What a run of the same training saved that did not come to its end.
+    fn saved(&mut self) -> Option<SavedRun> {
+        None
+    }
+    /// Asked after each step, where no number of steps says it: whether the run should be saved now.
+    fn save_is_due(&self) -> bool {
+        false
+    }
+    /// Saves the run in the place of what was saved before. Its tensors change as training goes on: they are written,
+    /// or copied, before this returns.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn save(&mut self, run: &SavedRun) -> Result<()> {
+        let _ = run;
+        Ok(())
+    }
 }
 
 /// What a run did.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct FitReport {
-    /// Optimizer steps taken.
+    /// Optimizer steps taken, but those that were taken back.
     pub steps: usize,
     /// Epochs run (fewer than asked after early stopping).
     pub epochs: usize,
@@ -148,8 +93,14 @@ pub struct FitReport {
     pub train_loss: Vec<f32>,
     /// Validation loss after each epoch, where there are validation rows.
     pub validate_loss: Vec<f32>,
+    /// The watched measure after each epoch, where early stopping watches one.
+    pub monitored: Vec<f64>,
     /// The epoch (from 1) whose weights were kept.
     pub best_epoch: usize,
+    /// The share of the targeted weights that became zero, where some did little by little.
+    pub sparsity: Option<f64>,
+    /// Steps after which training diverged and went back.
+    pub backed_off: Vec<usize>,
 }
 
 /// Trains the model's float weights in place. The same model, rows, settings and stream give the same bits for any
@@ -170,7 +121,7 @@ pub fn fit(
     watch: &mut dyn Watch,
 ) -> Result<FitReport> {
     let lesson = Lesson { train, validate, teacher };
-    run::fit(model, lesson, &BTreeMap::new(), settings, stream, watch)
+    run::fit(model, lesson, Extras::default(), settings, stream, watch)
 }
 
 /// As [`fit`], while the weights of some sites, by name, are rounded in every forward pass, and their inputs too. At
@@ -187,7 +138,42 @@ pub fn fit_rounded(
     stream: &Stream,
     watch: &mut dyn Watch,
 ) -> Result<FitReport> {
-    run::fit(model, lesson, sites, settings, stream, watch)
+    let extras = Extras { rounded: Some(sites), movement: None };
+    run::fit(model, lesson, extras, settings, stream, watch)
+}
+
+/// As [`fit`], while weights become zero that training moves least away from zero.
+///
+/// # Errors
+/// As [`fit`], and when a site would lose all its weights.
+pub fn fit_moving(
+    model: &mut Checkpoint,
+    lesson: Lesson<'_>,
+    movement: &Movement,
+    settings: &FitSettings,
+    stream: &Stream,
+    watch: &mut dyn Watch,
+) -> Result<FitReport> {
+    let extras = Extras { rounded: None, movement: Some(movement) };
+    run::fit(model, lesson, extras, settings, stream, watch)
+}
+
+/// Movement pruning while a model is trained.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Movement {
+    /// The sites that lose weights, by name.
+    pub sites: Vec<String>,
+    /// How the share of zeros grows.
+    pub growth: Growth,
+    /// Peak learning rate of the scores.
+    pub score_learning_rate: f64,
+}
+
+/// What a run does to some sites besides moving their weights.
+#[derive(Clone, Copy, Default)]
+struct Extras<'a> {
+    rounded: Option<&'a BTreeMap<String, FakeQuantization>>,
+    movement: Option<&'a Movement>,
 }
 
 /// Names of the steps that are learned for a site: that of its weight and that of its input.

@@ -50,7 +50,8 @@ pub fn mean_squared_error(outputs: &Tensor, targets: &Tensor) -> Result<Tensor> 
     Ok((outputs.squeeze(1)? - targets)?.sqr()?.mean_all()?)
 }
 
-/// Distillation: T^2 * KL(softmax(teacher / T) || softmax(student / T)), mean over rows (Hinton et al. 2015, section 2).
+/// Distillation: T^2 * KL(softmax(teacher / T) || softmax(student / T)), mean over rows (Hinton et al. 2015, section
+/// 2).
 ///
 /// # Errors
 /// When shapes do not fit.

@@ -13,6 +13,8 @@ mod adamw;
 mod inplace;
 mod sgd;
 
+pub(crate) use adamw::blend;
+
 /// Which optimizer, with its settings.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -97,6 +99,8 @@ struct Parameter {
     moments: Vec<Tensor>,
     /// Its learning rate over that of the step.
     factor: f64,
+    /// Whether weight decay acts on it.
+    decays: bool,
 }
 
 impl OptimizerSpec {
@@ -112,12 +116,13 @@ impl OptimizerSpec {
 impl Parameter {
     fn new(name: String, variable: Var, moments: usize) -> Result<Self> {
         let moments = (0..moments).map(|_| variable.zeros_like()).collect::<candle_core::Result<_>>()?;
-        Ok(Self { name, variable, moments, factor: 1.0 })
+        let decays = variable.rank() >= 2;
+        Ok(Self { name, variable, moments, factor: 1.0, decays })
     }
 
     /// The weight decay that acts on this variable.
     fn decay(&self, weight_decay: f64) -> f64 {
-        if self.variable.rank() >= 2 { weight_decay } else { 0.0 }
+        if self.decays { weight_decay } else { 0.0 }
     }
 }
 
@@ -140,6 +145,15 @@ impl Optimizer {
     pub fn with_factors(mut self, factor: impl Fn(&str) -> f64) -> Self {
         for parameter in &mut self.parameters {
             parameter.factor = factor(&parameter.name);
+        }
+        self
+    }
+
+    /// Leaves variables out of weight decay, by name.
+    #[must_use]
+    pub fn without_decay(mut self, is_spared: impl Fn(&str) -> bool) -> Self {
+        for parameter in &mut self.parameters {
+            parameter.decays &= !is_spared(&parameter.name);
         }
         self
     }

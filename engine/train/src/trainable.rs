@@ -6,10 +6,14 @@ use std::sync::Arc;
 
 use candle_core::{DType, Tensor, Var};
 use paring_model::tap::{TapWeight, WeightSource};
-use paring_model::{Checkpoint, ModelError, Weight};
+use paring_model::{Checkpoint, ModelError, Site, Weight};
 
 use crate::error::{Result, TrainError};
 use crate::fake::{FakeQuantization, FakeSite};
+use crate::lora::{Adapter, Lora};
+use crate::made::MadeSite;
+use crate::rng::Stream;
+use crate::sparse::{Growth, MovingSite, Thinning};
 
 /// Variables by tensor name, with masks where zeros must stay. They are f32 whatever the checkpoint stores.
 pub struct Trainable {
@@ -17,15 +21,19 @@ pub struct Trainable {
     statistics: BTreeMap<String, Var>,
     masks: BTreeMap<String, Tensor>,
     frozen: BTreeSet<String>,
-    /// Sites whose weights, and inputs, are rounded; by the name of the weight.
-    fakes: BTreeMap<String, Arc<FakeSite>>,
+    /// Sites whose weights are made anew in every forward pass, by the name of the weight.
+    made: BTreeMap<String, Arc<dyn MadeSite>>,
+    /// Whether some of them are rounded, with their inputs.
+    is_rounded: bool,
+    /// Weights that become zero little by little.
+    thinning: Option<Thinning>,
     /// Variables that a network has asked for.
     used: RefCell<BTreeSet<String>>,
 }
 
 /// A copy of all variables and running statistics at one moment.
 pub struct Snapshot {
-    tensors: BTreeMap<String, Tensor>,
+    pub(crate) tensors: BTreeMap<String, Tensor>,
 }
 
 impl Trainable {
@@ -42,7 +50,9 @@ impl Trainable {
             statistics: BTreeMap::new(),
             masks: BTreeMap::new(),
             frozen: model.names().into_iter().filter(|name| is_frozen(name)).collect(),
-            fakes: BTreeMap::new(),
+            made: BTreeMap::new(),
+            is_rounded: false,
+            thinning: None,
             used: RefCell::default(),
         };
         for name in model.names() {
@@ -55,8 +65,8 @@ impl Trainable {
         Ok(this)
     }
 
-    /// Rounds the weights and inputs of these sites, by name, in every forward pass. Steps that are learned are variables
-    /// too: `{site}.weight_step` and `{site}.input_step`, of which some may be frozen.
+    /// Rounds the weights and inputs of these sites, by name, in every forward pass. Steps that are learned are
+    /// variables too: `{site}.weight_step` and `{site}.input_step`, of which some may be frozen.
     ///
     /// # Errors
     /// When a site has no weight.
@@ -68,9 +78,83 @@ impl Trainable {
         for (site, quantization) in sites {
             let name = format!("{site}.weight");
             let weight = (self.value(&name)?, self.masks.get(&name).cloned());
-            self.fakes.insert(name, Arc::new(FakeSite::new(site, weight, quantization, &is_frozen)?));
+            self.made.insert(name, Arc::new(FakeSite::new(site, weight, quantization, &is_frozen)?));
+            self.is_rounded = true;
         }
         Ok(self)
+    }
+
+    /// Gives these sites adapters in the place of gradients of their own.
+    ///
+    /// # Errors
+    /// When a site is no linear layer, or its weight has a mask, whose zeros an adapter would fill.
+    pub fn adapted(
+        mut self,
+        sites: &[Site],
+        lora: &Lora,
+        stream: &Stream,
+        is_frozen: impl Fn(&str) -> bool,
+    ) -> Result<Self> {
+        for site in sites {
+            let name = site.weight();
+            if self.masks.contains_key(&name) {
+                let message = format!("an adapter would fill the masked zeros of `{name}`");
+                return Err(TrainError::Mismatch(message));
+            }
+            let adapter = Adapter::new(&site.name, &self.value(&name)?, lora, stream, &is_frozen)?;
+            self.made.insert(name, Arc::new(adapter));
+        }
+        Ok(self)
+    }
+
+    /// Lets the weights of these sites become zero little by little: the smallest, or those that training moves least
+    /// away from zero.
+    ///
+    /// # Errors
+    /// When a site has no weight.
+    pub fn thinned(
+        mut self,
+        sites: &[String],
+        growth: Growth,
+        by_movement: bool,
+        is_frozen: impl Fn(&str) -> bool,
+    ) -> Result<Self> {
+        let (mut masks, mut scores) = (BTreeMap::new(), BTreeMap::new());
+        for site in sites {
+            let name = format!("{site}.weight");
+            let weight = self.value(&name)?;
+            let mask = match self.masks.get(&name) {
+                Some(mask) => mask.copy()?,
+                None => weight.ones_like()?.detach(),
+            };
+            let mask = Var::from_tensor(&mask)?;
+            let view = mask.as_detached_tensor();
+            if by_movement {
+                let moving = MovingSite::new(site, weight, view, &is_frozen)?;
+                scores.insert(name.clone(), moving.scores().clone());
+                self.made.insert(name.clone(), Arc::new(moving));
+            } else {
+                self.masks.insert(name.clone(), view);
+            }
+            masks.insert(name, mask);
+        }
+        self.thinning = Some(Thinning::new(growth, masks, scores)?);
+        Ok(self)
+    }
+
+    /// The weights that become zero little by little.
+    pub(crate) fn thinning(&self) -> Option<&Thinning> {
+        self.thinning.as_ref()
+    }
+
+    /// Chooses anew which of them are zero at this share of the run.
+    ///
+    /// # Errors
+    /// When a site would have no weight left.
+    pub(crate) fn thin(&self, progress: f64) -> Result<()> {
+        let Some(thinning) = &self.thinning else { return Ok(()) };
+        thinning.choose(progress, |name| Ok(self.value(name)?.detach()))?;
+        self.constrain()
     }
 
     fn add(&mut self, name: String, tensor: &Tensor, masked: bool) -> Result<()> {
@@ -92,24 +176,24 @@ impl Trainable {
         let used = self.used.borrow();
         let moves = |(name, _): &(&String, &Var)| used.contains(*name) && !self.frozen.contains(*name);
         let weights = self.variables.iter().filter(moves).map(|(name, variable)| (name.as_str(), variable));
-        let sites = self.fakes.iter().filter(|(name, _)| used.contains(*name));
+        let sites = self.made.iter().filter(|(name, _)| used.contains(*name));
         weights.chain(sites.flat_map(|(_, site)| site.parameters())).collect()
     }
 
     /// Whether the weights of some sites are rounded.
     pub fn is_rounded(&self) -> bool {
-        !self.fakes.is_empty()
+        self.is_rounded
     }
 
     /// What learned steps multiply the rate of an optimizer by whose moves are as long as the rate, however large the
-    /// variable: with it a step moves relative to its size as the weights do to theirs, which the factor of its gradient
-    /// does for plain gradient descent (Esser et al. 2020, section 2.2). By the name of the step.
+    /// variable: with it a step moves relative to its size as the weights do to theirs, which the factor of its
+    /// gradient does for plain gradient descent (Esser et al. 2020, section 2.2). By the name of the step.
     ///
     /// # Errors
     /// When candle refuses.
     pub fn relative_sizes(&self) -> Result<BTreeMap<String, f64>> {
         let mut sizes = BTreeMap::new();
-        for site in self.fakes.values() {
+        for site in self.made.values() {
             for (name, _) in site.parameters() {
                 sizes.insert(name.to_owned(), site.relative_size(name)?.unwrap_or(1.0));
             }
@@ -118,9 +202,9 @@ impl Trainable {
     }
 
     /// Everything that training changes, by name.
-    fn state(&self) -> impl Iterator<Item = (&str, &Var)> {
+    pub(crate) fn state(&self) -> impl Iterator<Item = (&str, &Var)> {
         let weights = self.variables.iter().chain(&self.statistics).map(|(name, variable)| (name.as_str(), variable));
-        weights.chain(self.fakes.values().flat_map(|site| site.state()))
+        weights.chain(self.made.values().flat_map(|site| site.state()))
     }
 
     /// The variable of that name as a network sees it: one that is frozen has no gradient.
@@ -141,7 +225,7 @@ impl Trainable {
     /// # Errors
     /// When candle refuses.
     pub fn constrain(&self) -> Result<()> {
-        for site in self.fakes.values() {
+        for site in self.made.values() {
             site.constrain()?;
         }
         for (name, mask) in &self.masks {
@@ -181,18 +265,23 @@ impl Trainable {
     /// Sets all values back to a snapshot of the same weights.
     ///
     /// # Errors
-    /// When candle refuses.
+    /// When it lacks one of them, or has one of another shape.
     pub fn restore(&self, snapshot: &Snapshot) -> Result<()> {
         for (name, variable) in self.state() {
-            if let Some(tensor) = snapshot.tensors.get(name) {
-                variable.set(tensor)?;
+            let tensor = snapshot.tensors.get(name).ok_or_else(|| missing(name))?;
+            if tensor.dims() != variable.dims() {
+                let (found, expected) = (tensor.dims(), variable.dims());
+                return Err(TrainError::Mismatch(format!(
+                    "tensor `{name}` has shape {found:?}, expected {expected:?}"
+                )));
             }
+            variable.set(tensor)?;
         }
         Ok(())
     }
 
     /// Writes the variables' present values into a checkpoint, in the types that it stores; those of rounded sites as
-    /// integers.
+    /// integers, and adapters as part of their weights.
     ///
     /// # Errors
     /// When candle refuses, or a rounded site saw no input.
@@ -200,9 +289,19 @@ impl Trainable {
         for (name, variable) in self.variables.iter().chain(&self.statistics) {
             let stored = model.tensor(name)?.dtype();
             model.set_tensor(name, variable.as_detached_tensor().copy()?.to_dtype(stored)?);
+            if self.thinning.as_ref().is_some_and(|thinning| thinning.masks().contains_key(name)) {
+                model.set_masked(name, true)?;
+            }
         }
-        for (name, site) in &self.fakes {
-            model.set_weight(name, Weight::Quantized(site.integers()?));
+        for (name, site) in &self.made {
+            let stored = model.tensor(name)?.dtype();
+            model.set_weight(
+                name,
+                match site.finished()? {
+                    Weight::Dense { tensor, masked } => Weight::Dense { tensor: tensor.to_dtype(stored)?, masked },
+                    weight => weight,
+                },
+            );
         }
         Ok(())
     }
@@ -221,7 +320,7 @@ impl WeightSource for Trainable {
     fn site(&self, name: &str) -> paring_model::Result<TapWeight> {
         let name = format!("{name}.weight");
         let tensor = self.seen(&name)?;
-        if let Some(site) = self.fakes.get(&name) {
+        if let Some(site) = self.made.get(&name) {
             return Ok(TapWeight::Provided(site.clone()));
         }
         Ok(match self.masks.get(&name) {

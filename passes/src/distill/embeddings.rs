@@ -34,10 +34,8 @@ use crate::training;
 /// # Parameters
 /// `student` has one key, `layers`: which layers of the teacher are copied, numbered from 0; evenly spread ones, the
 /// last among them, are a good start. `distance`: `cosine` compares directions, `squared_error` lengths too. All others
-/// are those of `train/fit`: `epochs`, `batch_size`, `accumulate`, `learning_rate`, `learning_rates`, `freeze`,
-/// `optimizer`, `schedule`, `warmup_epochs`, `dropout`, `clip_norm` and `early_stopping`, by which the teacher's loss
-/// on the validation rows counts; `label_smoothing` and `class_weights` mean nothing here. Rates from 0.00005 to 0.0005
-/// suit `adamw`.
+/// are those of `train/fit`: with `early_stopping` the teacher's loss on the validation rows counts, and
+/// `label_smoothing` and `class_weights` mean nothing here. Rates from 0.00005 to 0.0005 suit `adamw`.
 ///
 /// # Cost and limits
 /// One pass of the training rows through the teacher, whose embeddings stay in memory, and the training of the student.

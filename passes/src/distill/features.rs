@@ -36,9 +36,8 @@ use crate::training;
 /// teacher's layers a layer of the student is compared with: `uniform` spreads them evenly, so that the last meets the
 /// last; `first` and `last` take that end of the teacher; `teacher_layers` lists them one by one instead, one for each
 /// layer of the student. `weight` multiplies the loss of hidden states. `temperature` and `alpha` are those of
-/// `distill/logits`, `distance` that of `distill/embeddings`. All others are those of `train/fit`: `epochs`,
-/// `batch_size`, `accumulate`, `learning_rate`, `learning_rates`, `freeze`, `optimizer`, `schedule`, `warmup_epochs`,
-/// `dropout`, `clip_norm`, `early_stopping`, `label_smoothing` and `class_weights` (the last two for the labels' loss).
+/// `distill/logits`, `distance` that of `distill/embeddings`. All others are those of `train/fit`; `label_smoothing`
+/// and `class_weights` are for the labels' loss.
 ///
 /// # Cost and limits
 /// The training of the student, and in every epoch a pass of all rows through the teacher, whose hidden states would

@@ -34,13 +34,12 @@ pub(super) fn task(outline: &Outline) -> Option<Task> {
 
 /// The effect of a student that takes its teacher's place.
 pub(super) fn effect(settings: &FitSettings, student: &Outline, cx: &PlanCx<'_>) -> Effect {
-    let mut notes = training::notes(settings, cx);
+    let mut effect = training::effect(settings, student, cx);
     let (taught, teaching) = (student.parameters(), cx.outline.parameters());
     if taught >= teaching {
-        notes.push(format!("the student has {taught} parameters, no fewer than the teacher's {teaching}"));
+        effect.notes.push(format!("the student has {taught} parameters, no fewer than the teacher's {teaching}"));
     }
-    let touches = student.sites().unwrap_or_default().into_iter().map(|site| site.name).collect();
-    Effect { touches, memory: training::memory(student, cx), notes, ..Effect::same_shape(student) }
+    effect
 }
 
 /// Trains the student, and says in the receipt how close it came to its teacher.
@@ -57,8 +56,8 @@ pub(super) fn teach(
     let judges = cx.examples(Part::Validate, teacher.model)?;
     let lesson = Lesson { train: &rows, validate: judges.as_ref(), teacher: Some(teacher) };
     let stream = cx.stream.split("fit");
-    let report = fit_rounded(&mut student, lesson, &Default::default(), settings, &stream, &mut cx.watch())?;
-    let mut receipt = training::receipt(&report);
+    let report = fit_rounded(&mut student, lesson, &Default::default(), settings, &stream, &mut cx.watch(settings))?;
+    let mut receipt = training::receipt(settings, &report);
     compare(&mut receipt, teacher.model, &student, judges.as_ref().unwrap_or(&rows))?;
     Ok(Outcome { model: student, receipt })
 }

@@ -37,10 +37,8 @@ use crate::training;
 /// `student` is a family and its settings, as under `model`, or `layers`, a list of the teacher's layers, numbered from
 /// 0, that the student is a copy of. `temperature` softens both distributions: from 2 to 10 for many classes, near 1
 /// where the teacher is unsure by itself; it means nothing for numbers. `alpha` is the weight of the teacher's loss;
-/// the labels have the rest. All others are those of `train/fit`: `epochs`, `batch_size`, `accumulate`,
-/// `learning_rate`, `learning_rates`, `freeze`, `optimizer`, `schedule`, `warmup_epochs`, `dropout`, `clip_norm`,
-/// `early_stopping`, `label_smoothing` and `class_weights` (the last two for the labels' loss). A student profits from
-/// more epochs than its teacher had.
+/// the labels have the rest. All others are those of `train/fit`; `label_smoothing` and `class_weights` are for the
+/// labels' loss. A student profits from more epochs than its teacher had.
 ///
 /// # Cost and limits
 /// One pass of the training rows through the teacher, whose outputs stay in memory, and the training of the student. A

@@ -37,10 +37,9 @@ use crate::training;
 /// follow). `temperature` softens distributions. `distance` compares embeddings: `cosine` by direction, `squared_error`
 /// by length too. `hidden_weight` adds the mean squared difference between the outputs of the layers of both, averaged
 /// over layers, times that weight; where the student has fewer layers, they are compared with evenly spread ones. All
-/// others are those of `train/fit`: `epochs`, `batch_size`, `accumulate`, `learning_rate`, `learning_rates`, `freeze`,
-/// `optimizer`, `schedule`, `warmup_epochs`, `dropout`, `clip_norm`, `early_stopping`, `label_smoothing` and
-/// `class_weights` (the last two for the labels' loss). A tenth to a third of the rate that trained the model is a good
-/// start. A teacher says the same of a row every time: without `dropout` the student comes closer to it.
+/// others are those of `train/fit`; `label_smoothing` and `class_weights` are for the labels' loss. A tenth to a third
+/// of the rate that trained the model is a good start. A teacher says the same of a row every time: without `dropout`
+/// the student comes closer to it.
 ///
 /// # Cost and limits
 /// The nested stages, one pass of the training rows through the teacher, whose outputs stay in memory, and the

@@ -1,6 +1,6 @@
 //! Which weights magnitude pruning sets to zero: exact counts, ties broken by place.
 
-use std::cmp::Ordering;
+use paring_train::ranking::lowest;
 
 /// Sets the `zeros` weights of least magnitude to zero, over all slices together (ties: the earlier weight goes first).
 /// Weights that are zero already are the smallest and count.
@@ -12,20 +12,10 @@ pub(crate) fn zero_smallest(slices: &mut [Vec<f32>], zeros: usize) {
 
 /// Sets the `zeros` weights of least score to zero, over all slices together (ties: the earlier weight goes first).
 pub(crate) fn zero_lowest(slices: &mut [Vec<f32>], scores: &[Vec<f32>], zeros: usize) {
-    let mut all: Vec<f32> = scores.iter().flatten().copied().collect();
-    let Some(last) = zeros.checked_sub(1).filter(|last| *last < all.len()) else { return };
-    let (_, &mut threshold, _) = all.select_nth_unstable_by(last, f32::total_cmp);
-    let below = all.iter().filter(|score| score.total_cmp(&threshold) == Ordering::Less).count();
-    let mut ties = zeros - below;
-    for (weight, score) in slices.iter_mut().flatten().zip(scores.iter().flatten()) {
-        let goes = match score.total_cmp(&threshold) {
-            Ordering::Less => true,
-            Ordering::Equal if ties > 0 => {
-                ties -= 1;
-                true
-            }
-            _ => false,
-        };
+    if zeros > scores.iter().map(Vec::len).sum() {
+        return;
+    }
+    for (weight, goes) in slices.iter_mut().flatten().zip(lowest(scores, zeros).into_iter().flatten()) {
         if goes {
             *weight = 0.0;
         }

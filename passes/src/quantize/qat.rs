@@ -51,10 +51,8 @@ use crate::wording::counted;
 /// zero point that suits what the first batch shows (0 after a relu), or with `activation_symmetric` signed. Every
 /// target is rounded, the first and the last layer too: leave them out with `ignore` where that costs too much. With
 /// `teacher` the model before the stage teaches as in `distill/logits`, with `temperature` and `alpha`. All others are
-/// those of `train/fit`: `epochs`, `batch_size`, `accumulate`, `learning_rate`, `learning_rates`, `freeze`,
-/// `optimizer`, `schedule`, `warmup_epochs`, `dropout`, `clip_norm`, `early_stopping`, `label_smoothing` and
-/// `class_weights`. The rate that trained the model, or a third of it, is a good start. Learned steps train at the same
-/// rate, with `adamw` times their size over that of the weights; `learning_rates` and `freeze` know them as
+/// those of `train/fit`. The rate that trained the model, or a third of it, is a good start. Learned steps train at the
+/// same rate, with `adamw` times their size over that of the weights; `learning_rates` and `freeze` know them as
 /// `layers.0.weight_step` and `layers.0.input_step`.
 ///
 /// # Cost and limits
@@ -184,7 +182,7 @@ impl Definition for Qat {
     const INFO: PassInfo = PassInfo {
         id: "quantize/qat",
         summary: "train on with rounded weights and inputs of layers, then leave integers",
-        version: 2,
+        version: 3,
         needs: &[Needs::TrainRows, Needs::BuiltModel, Needs::FloatWeights, Needs::Family],
         leaves: &[Leaves::QuantizedWeights],
     };
@@ -209,6 +207,7 @@ impl Definition for Qat {
         problems.extend(quantized_problem(cx));
         problems.extend(training::task_problem(settings, cx.outline));
         problems.extend(teacher_problem(parameters, cx));
+        problems.extend(unsuited(settings));
         problems.extend(training::glob_problems_with(settings, cx.outline, &parameters.steps(cx.sites)));
         let input = parameters.activation_bits.map(InputForm::fixed);
         let effect = rounding::plan(cx, parameters.scheme(), input).map_err(|more| problems.extend(more)).ok();
@@ -219,7 +218,7 @@ impl Definition for Qat {
             }
         }
         trained_too(&mut effect, cx);
-        effect.memory += training::memory(cx.outline, cx) + copies(cx);
+        effect.memory += training::memory(&parameters.settings, cx.outline, cx) + copies(cx);
         effect.notes.push(format!("{}; {}", describe(parameters.scheme()), parameters.inputs()));
         effect.notes.extend(training::notes(settings, cx));
         Ok(effect)
@@ -233,8 +232,15 @@ impl Definition for Qat {
         let sites: BTreeMap<String, FakeQuantization> =
             cx.sites.iter().map(|site| (site.name.clone(), parameters.of(site))).collect();
         let stream = cx.stream.split("fit");
-        let report = fit_rounded(&mut model, lesson, &sites, &parameters.settings, &stream, &mut cx.watch())?;
-        let mut receipt = training::receipt(&report);
+        let report = fit_rounded(
+            &mut model,
+            lesson,
+            &sites,
+            &parameters.settings,
+            &stream,
+            &mut cx.watch(&parameters.settings),
+        )?;
+        let mut receipt = training::receipt(&parameters.settings, &report);
         for site in cx.sites {
             receipt.sites.insert(site.name.clone(), figures::of(&float, &model, site)?);
         }
@@ -258,6 +264,16 @@ fn quantized_problem(cx: &PlanCx<'_>) -> Option<Problem> {
     let name = training::quantized(cx.outline).filter(|name| !targeted(name))?;
     let message = format!("tensor `{name}` is quantized, expected float weights");
     Some(Problem::new("", message).help("quantize all layers in one stage, or start from the float model"))
+}
+
+/// Settings of training that leave other weights than rounded ones.
+fn unsuited(settings: &FitSettings) -> Vec<Problem> {
+    let given = [(settings.lora.is_some(), "lora"), (settings.gradual_pruning.is_some(), "gradual_pruning")];
+    let problem = |name| {
+        let help = "use it in a `train/fit` before this stage";
+        Problem::new(format!("/{name}"), "does not go together with rounded weights").help(help)
+    };
+    given.into_iter().filter(|(is_given, _)| *is_given).map(|(_, name)| problem(name)).collect()
 }
 
 fn teacher_problem(parameters: &QatParameters, cx: &PlanCx<'_>) -> Option<Problem> {

@@ -34,18 +34,27 @@ use crate::training;
 /// `warmup_epochs` of linear rise. `freeze` leaves weights as they are, and `learning_rates` gives some a peak rate of
 /// their own (a new head learns faster than the layers below it): both name weights by globs. `accumulate` puts several
 /// batches into one step. `dropout: false` turns off the dropout that a model names (`dropout` is on where nothing is
-/// said). `clip_norm` bounds the gradient where training diverges. `early_stopping` ends a run that no longer improves.
-/// `label_smoothing` and `class_weights` change the loss of a classifier: they are for labels that are sometimes wrong,
-/// and for classes of very different size.
+/// said). `clip_norm` bounds the gradient where training diverges. `early_stopping` ends a run that no longer improves,
+/// by the loss or by the measure that `monitor` names. `ema_decay` keeps a moving average of the weights. `budget` ends
+/// a run by steps or time. `back_off` goes on at half the rate where the loss diverges. `checkpoint_steps` says how
+/// often the run is saved, so that one that is killed goes on where it was. `group_by_length` spares the padding of
+/// texts. `lora` trains narrow adapters in the place of the weights: less memory, and less to move, for large models.
+/// `gradual_pruning` sets the smallest weights to zero meanwhile, more and more of them. `label_smoothing` and
+/// `class_weights` change the loss of a classifier: they are for labels that are sometimes wrong, and for classes of
+/// very different size.
 ///
 /// # Cost and limits
 /// Memory: four times the weights, the training rows, and the activations of a batch. For a model that continues texts
 /// a row is a window of tokens, each with a number for every token of the vocabulary: let `batch_size` be small. A loss
-/// that is not a number, or grows ten-thousandfold, fails the stage.
+/// that is not a number, or grows ten-thousandfold, fails the stage, unless it may back off.
 ///
 /// # Source
-/// Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization", algorithm 2, for the optimizer by default; He et
-/// al. 2015, "Delving Deep into Rectifiers", section 2.2, for the first weights.
+/// Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization", algorithm 2, for the optimizer by default; Polyak
+/// & Juditsky 1992, "Acceleration of Stochastic Approximation by Averaging", for averages; Hu et al. 2022, "LoRA:
+/// Low-Rank Adaptation of Large Language Models", section 4.1; Zhu & Gupta 2018, "To prune, or not to prune", section
+/// 3, for pruning meanwhile; Hu et al. 2022, "LoRA: Low-Rank Adaptation of Large Language Models", section 4.1; Zhu &
+/// Gupta 2018, "To prune, or not to prune", section 3, for pruning meanwhile; He et al. 2015, "Delving Deep into
+/// Rectifiers", section 2.2, for the first weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FitParameters {
@@ -80,10 +89,7 @@ impl Definition for Fit {
         let outline = trained(cx.outline).map_err(|problem| problems.push(problem)).ok();
         problems.extend(outline.iter().flat_map(|outline| training::glob_problems(&parameters.settings, outline)));
         let Some(outline) = outline.filter(|_| problems.is_empty()) else { return Err(problems) };
-        let touches = outline.sites().unwrap_or_default().into_iter().map(|site| site.name).collect();
-        let memory = training::memory(&outline, cx);
-        let notes = training::notes(&parameters.settings, cx);
-        Ok(Effect { touches, memory, notes, ..Effect::same_shape(&outline) })
+        Ok(training::effect(&parameters.settings, &outline, cx))
     }
 
     fn run(parameters: &FitParameters, cx: &mut Cx<'_>, model: Checkpoint) -> Result<Outcome, PassError> {
@@ -91,8 +97,16 @@ impl Definition for Fit {
         let rows = cx.required_examples(Part::Train, &model)?;
         let judges = cx.examples(Part::Validate, &model)?;
         let stream = cx.stream.split("fit");
-        let report = fit(&mut model, &rows, judges.as_ref(), None, &parameters.settings, &stream, &mut cx.watch())?;
-        Ok(Outcome { model, receipt: training::receipt(&report) })
+        let report = fit(
+            &mut model,
+            &rows,
+            judges.as_ref(),
+            None,
+            &parameters.settings,
+            &stream,
+            &mut cx.watch(&parameters.settings),
+        )?;
+        Ok(Outcome { model, receipt: training::receipt(&parameters.settings, &report) })
     }
 }
 
@@ -168,6 +182,45 @@ mod tests {
         let found: Vec<_> = problems.iter().map(|p| (p.pointer.as_str(), p.message.as_str())).collect();
         assert_eq!(found[0], ("", "needs training rows, and the recipe has none"));
         assert_eq!(found[1].0, "/early_stopping");
+    }
+
+    #[test]
+    fn settings_that_do_not_go_together_are_refused() {
+        let found = |block| {
+            let mut bench = bench();
+            bench.measures = vec!["accuracy".to_owned(), "size".to_owned()];
+            let model = unbuilt(&[3], inputs(2), labels(&["left", "right"]));
+            let problems = bench.plan::<Fit>(&block, &model).unwrap_err();
+            problems.into_iter().map(|problem| format!("{} {}", problem.pointer, problem.message)).collect::<Vec<_>>()
+        };
+        assert_eq!(found(json!({"monitor": "accuracy"})), ["/monitor goes with `early_stopping` only"]);
+        let stopping = |name| json!({"early_stopping": 2, "monitor": name});
+        assert_eq!(
+            found(stopping("f1"))[0],
+            "/monitor is `f1`, which is not among the recipe's measures (`accuracy`, `size`)"
+        );
+        assert_eq!(found(stopping("size"))[0], "/monitor is `size`, which does not tell how well the model does");
+        let message = "/budget/time is `0s`, which leaves no time";
+        assert_eq!(found(json!({"budget": {"time": "0s"}})), [message]);
+        let message = "/group_by_length groups rows by length, but all rows of this model have one length";
+        assert_eq!(found(json!({"group_by_length": true})), [message]);
+    }
+
+    #[test]
+    fn early_stopping_asks_the_engine_for_the_measure_that_it_watches() {
+        let mut bench = bench();
+        bench.measures = vec!["accuracy".to_owned()];
+        bench.services.measure = Some(Box::new(|model| f64::from(u8::from(model.is_built())) / 2.0));
+        let (dataset, mut parts) = bench.data.take().unwrap();
+        parts.validate = parts.train.clone();
+        bench.data = Some((dataset, parts));
+        let model = unbuilt(&[3], inputs(2), labels(&["left", "right"]));
+        let block = json!({"epochs": 9, "early_stopping": 2, "monitor": "accuracy"});
+        let receipt = bench.run::<Fit>(&block, &model).unwrap().receipt;
+        // never better than in the first epoch
+        assert_eq!((receipt.figures["epochs"], receipt.figures["best_epoch"]), (3.0, 1.0));
+        assert_eq!(receipt.figures["validate_accuracy"], 0.5);
+        assert_eq!(receipt.details["validate_accuracy"], json!([0.5, 0.5, 0.5]));
     }
 
     #[test]

@@ -2,12 +2,13 @@
 
 use candle_core::{Tensor, Var};
 use paring_model::tap::WeightProvider;
-use paring_model::{ActivationScheme, Mode, ModelError, QuantizedWeight};
+use paring_model::{ActivationScheme, Mode, ModelError, QuantizedWeight, Weight};
 
 use super::FakeQuantization;
 use super::input::InputGrid;
 use super::weight::WeightGrid;
 use crate::error::{Result, TrainError};
+use crate::made::MadeSite;
 
 /// One site: the float weight behind the rounded one, and its grids.
 #[derive(Debug)]
@@ -54,42 +55,8 @@ impl FakeSite {
         })
     }
 
-    /// The steps that an optimizer moves, by name.
-    pub(crate) fn parameters(&self) -> impl Iterator<Item = (&str, &Var)> {
-        let moving = |step: &Step| !step.is_frozen;
-        let (weight, input) = self.steps();
-        let weight = weight.filter(|_| moving(&self.weight_step)).map(|var| (self.weight_step.name.as_str(), var));
-        let input = input.filter(|_| moving(&self.input_step)).map(|var| (self.input_step.name.as_str(), var));
-        weight.into_iter().chain(input)
-    }
-
-    /// How large a learned step of that name is beside the weights: its mean over their mean magnitude. `None` for
-    /// other names.
-    pub(crate) fn relative_size(&self, name: &str) -> Result<Option<f64>> {
-        let Some((_, step)) = self.parameters().find(|(step, _)| *step == name) else { return Ok(None) };
-        let sum = |tensor: &Tensor| -> Result<f64> { Ok(f64::from(tensor.sum_all()?.to_scalar::<f32>()?)) };
-        let step = sum(&step.as_detached_tensor())? / step.elem_count() as f64;
-        let count = self.mask.as_ref().map_or(Ok(self.weight.elem_count() as f64), sum)?;
-        let weights = sum(&self.masked()?.detach().abs()?)? / count.max(1.0);
-        Ok((weights > 0.0).then(|| step / weights))
-    }
-
-    /// Everything that changes during training but the weight, by name.
-    pub(crate) fn state(&self) -> impl Iterator<Item = (&str, &Var)> {
-        let (weight, input) = self.steps();
-        let average = self.input_grid.as_ref().and_then(InputGrid::average);
-        let weight = weight.map(|var| (self.weight_step.name.as_str(), var));
-        weight.into_iter().chain(input.or(average).map(|var| (self.input_step.name.as_str(), var)))
-    }
-
     fn steps(&self) -> (Option<&Var>, Option<&Var>) {
         (self.weight_grid.step(), self.input_grid.as_ref().and_then(InputGrid::step))
-    }
-
-    /// Keeps steps positive.
-    pub(crate) fn constrain(&self) -> Result<()> {
-        self.weight_grid.constrain()?;
-        self.input_grid.as_ref().map_or(Ok(()), InputGrid::constrain)
     }
 
     /// The layer in integers; it computes what this site does in inference, to the rounding of floats.
@@ -132,6 +99,43 @@ impl WeightProvider for FakeSite {
             Some(grid) => grid.apply(x, mode, self.input_step.is_frozen).map_err(refused),
             None => Ok(x.clone()),
         }
+    }
+}
+
+impl MadeSite for FakeSite {
+    fn parameters(&self) -> Vec<(&str, &Var)> {
+        let moving = |step: &Step| !step.is_frozen;
+        let (weight, input) = self.steps();
+        let weight = weight.filter(|_| moving(&self.weight_step)).map(|var| (self.weight_step.name.as_str(), var));
+        let input = input.filter(|_| moving(&self.input_step)).map(|var| (self.input_step.name.as_str(), var));
+        weight.into_iter().chain(input).collect()
+    }
+
+    fn state(&self) -> Vec<(&str, &Var)> {
+        let (weight, input) = self.steps();
+        let average = self.input_grid.as_ref().and_then(InputGrid::average);
+        let weight = weight.map(|var| (self.weight_step.name.as_str(), var));
+        weight.into_iter().chain(input.or(average).map(|var| (self.input_step.name.as_str(), var))).collect()
+    }
+
+    /// Keeps steps positive.
+    fn constrain(&self) -> Result<()> {
+        self.weight_grid.constrain()?;
+        self.input_grid.as_ref().map_or(Ok(()), InputGrid::constrain)
+    }
+
+    /// Of a learned step: its mean over the mean magnitude of the weights.
+    fn relative_size(&self, name: &str) -> Result<Option<f64>> {
+        let Some((_, step)) = self.parameters().into_iter().find(|(step, _)| *step == name) else { return Ok(None) };
+        let sum = |tensor: &Tensor| -> Result<f64> { Ok(f64::from(tensor.sum_all()?.to_scalar::<f32>()?)) };
+        let step = sum(&step.as_detached_tensor())? / step.elem_count() as f64;
+        let count = self.mask.as_ref().map_or(Ok(self.weight.elem_count() as f64), sum)?;
+        let weights = sum(&self.masked()?.detach().abs()?)? / count.max(1.0);
+        Ok((weights > 0.0).then(|| step / weights))
+    }
+
+    fn finished(&self) -> Result<Weight> {
+        Ok(Weight::Quantized(self.integers()?))
     }
 }
 

@@ -10,6 +10,7 @@ use rstest::rstest;
 
 use super::op::{Grid, fake_quantize};
 use super::{FakeInput, FakeQuantization, FakeSite, Method, WeightRange};
+use crate::made::MadeSite as _;
 use crate::optimizer::{Optimizer, OptimizerSpec, SgdSpec};
 use crate::rng::Stream;
 
@@ -96,7 +97,7 @@ fn site(numbers: &Tensor, mask: Option<Tensor>, quantization: FakeQuantization) 
 }
 
 fn state(site: &FakeSite) -> BTreeMap<String, Vec<f32>> {
-    site.state().map(|(name, variable)| (name.to_owned(), flat(variable))).collect()
+    site.state().into_iter().map(|(name, variable)| (name.to_owned(), flat(variable))).collect()
 }
 
 /// 2 <|w|> / sqrt(7), over the weights that are not masked; a row of zeros starts with 1. The input: 2 <|x|> /
@@ -187,9 +188,9 @@ fn a_step_stays_positive_and_a_frozen_one_stays() {
         step.set(&tensor(&[-5.0], &[1])).unwrap();
     }
     site.constrain().unwrap();
-    assert!(site.state().all(|(_, step)| flat(step)[0] > 0.0));
+    assert!(site.state().iter().all(|(_, step)| flat(step)[0] > 0.0));
     let frozen = FakeSite::new("a", (tensor(&[1.0], &[1, 1]), None), &LSQ, &|name| name == "a.weight_step").unwrap();
-    assert_eq!(frozen.parameters().map(|(name, _)| name).collect::<Vec<_>>(), ["a.input_step"]);
+    assert_eq!(frozen.parameters().iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["a.input_step"]);
 }
 
 #[test]

@@ -50,6 +50,17 @@ impl<'a> Part<'a> {
         Ok(Self { inputs: &examples.inputs, targets, answers: None, count })
     }
 
+    /// The order of its rows in an epoch (from 1) of batches of these sizes, of rows of about one length where asked.
+    pub(super) fn order(&self, epoch: usize, stream: &Stream, (by_length, sizes): (bool, &[usize])) -> Vec<u32> {
+        match self.inputs {
+            Rows::Tokens(texts) if by_length => {
+                let lengths: Vec<usize> = texts.iter().map(|text| text.ids.len()).collect();
+                order_by_length(&lengths, sizes, epoch, stream)
+            }
+            _ => order(self.count, epoch, stream),
+        }
+    }
+
     /// The rows of these numbers.
     pub(super) fn batch(&self, rows: &[u32]) -> Result<Batch> {
         let input = self.inputs.batch(&rows.iter().map(|&row| row as usize).collect::<Vec<_>>())?;
@@ -91,6 +102,26 @@ pub(super) fn sizes(rows: usize, size: usize) -> Vec<usize> {
     sizes
 }
 
+/// Batches whose rows are sorted by length together, where batches are of rows of about one length.
+const SORTED_TOGETHER: usize = 50;
+
+/// As [`order`], with rows of about one length in each batch: the shuffled rows are sorted by length in stretches of
+/// [`SORTED_TOGETHER`] batches, and then the batches are shuffled, but for the last, which has another size.
+pub(super) fn order_by_length(lengths: &[usize], sizes: &[usize], epoch: usize, stream: &Stream) -> Vec<u32> {
+    let mut order = order(lengths.len(), epoch, stream);
+    let stretch = sizes.first().copied().unwrap_or(1) * SORTED_TOGETHER;
+    for rows in order.chunks_mut(stretch.max(1)) {
+        rows.sort_by_key(|&row| lengths.get(row as usize));
+    }
+    let mut rest = order.as_slice();
+    let mut cut = |size: usize| rest.split_off(..size.min(rest.len())).unwrap_or_default();
+    let mut batches: Vec<&[u32]> = sizes.iter().map(|&size| cut(size)).collect();
+    if let Some((_, all_but_last)) = batches.split_last_mut() {
+        all_but_last.shuffle(&mut stream.split("batches").split(&epoch.to_string()).rng());
+    }
+    batches.concat()
+}
+
 /// The order of rows in an epoch (from 1).
 pub(super) fn order(rows: usize, epoch: usize, stream: &Stream) -> Vec<u32> {
     let mut order: Vec<u32> = (0..rows as u32).collect();
@@ -100,7 +131,7 @@ pub(super) fn order(rows: usize, epoch: usize, stream: &Stream) -> Vec<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::{order, sizes};
+    use super::{order, order_by_length, sizes};
     use crate::rng::Stream;
 
     #[test]
@@ -121,5 +152,24 @@ mod tests {
         let mut sorted = second;
         sorted.sort_unstable();
         assert_eq!(sorted, (0..50).collect::<Vec<u32>>());
+    }
+    #[test]
+    fn batches_of_one_length_have_all_rows_and_little_padding() {
+        let stream = Stream::new(7);
+        let lengths: Vec<usize> = (0..205).map(|row| row * 37 % 60).collect();
+        let sizes = sizes(lengths.len(), 10);
+        let found = order_by_length(&lengths, &sizes, 1, &stream);
+        let mut sorted = found.clone();
+        sorted.sort_unstable();
+        assert_eq!(sorted, (0..205).collect::<Vec<u32>>());
+        let padded = |order: &[u32]| -> usize {
+            let longest = |batch: &[u32]| batch.iter().map(|&row| lengths[row as usize]).max().unwrap() * batch.len();
+            order.chunks(10).map(longest).sum()
+        };
+        let (all, shuffled) = (lengths.iter().sum::<usize>(), padded(&order(205, 1, &stream)));
+        assert!(padded(&found) < all + all / 10 && shuffled > all + all / 2, "{} {shuffled} {all}", padded(&found));
+        let firsts: Vec<usize> = found.chunks(10).map(|batch| lengths[batch[0] as usize]).collect();
+        assert!(!firsts.is_sorted(), "{firsts:?}");
+        assert_ne!(found, order_by_length(&lengths, &sizes, 2, &stream));
     }
 }

@@ -51,11 +51,21 @@ pub fn problems(settings: &FitSettings, weights: &[&str]) -> Vec<(String, String
 }
 
 fn problem(glob: &str, weights: &[&str]) -> Option<String> {
+    glob_problem(glob, weights, "weight of the model")
+}
+
+/// Why a glob matches none of the names, which are those of `what`.
+pub fn glob_problem(glob: &str, names: &[&str], what: &str) -> Option<String> {
     match matcher(glob) {
         Err(error) => Some(error.to_string()),
-        Ok(matcher) if weights.iter().any(|weight| matcher.is_match(weight)) => None,
-        Ok(_) => Some(format!("names `{glob}`, which matches no weight of the model")),
+        Ok(matcher) if names.iter().any(|name| matcher.is_match(name)) => None,
+        Ok(_) => Some(format!("names `{glob}`, which matches no {what}")),
     }
+}
+
+/// Whether one of the globs matches; one that is malformed matches nothing.
+pub(crate) fn matches_one(globs: &[String], name: &str) -> bool {
+    globs.iter().filter_map(|glob| matcher(glob).ok()).any(|glob| glob.is_match(name))
 }
 
 fn matcher(glob: &str) -> Result<GlobMatcher> {

@@ -1,26 +1,22 @@
 //! The loop itself.
 
-use std::collections::BTreeMap;
-
-use candle_core::Tensor;
 use candle_core::backprop::GradStore;
 use paring_data::Targets;
 use paring_model::{Checkpoint, Forward, Network, Task};
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 
+use super::average::Average;
 use super::batches::{self, Part};
 use super::objective::{Objective, known_classes};
+use super::saved::{Position, SavedRun};
 use super::teacher::{self, Taught};
-use super::{FitReport, FitSettings, Lesson, Rates, Watch};
+use super::{Budget, Extras, FitReport, FitSettings, Lesson, Watch, variables};
 use crate::error::{Result, TrainError};
-use crate::fake::FakeQuantization;
-use crate::optimizer::{Optimizer, OptimizerSpec};
+use crate::optimizer::Optimizer;
 use crate::rng::Stream;
+use crate::sparse::Thinning;
 use crate::trainable::{Snapshot, Trainable};
-
-/// Validation rows run at once.
-const VALIDATION_BATCH: usize = 256;
 
 /// A loss above this many times the first one has diverged.
 const DIVERGED: f32 = 1e4;
@@ -29,19 +25,22 @@ const DIVERGED: f32 = 1e4;
 pub(super) fn fit(
     model: &mut Checkpoint,
     lesson: Lesson<'_>,
-    sites: &BTreeMap<String, FakeQuantization>,
+    extras: Extras<'_>,
     settings: &FitSettings,
     stream: &Stream,
     watch: &mut dyn Watch,
 ) -> Result<FitReport> {
-    let rates = Rates::new(settings)?;
-    let is_frozen = |name: &str| rates.is_frozen(name);
-    let trainable = Trainable::new(model, is_frozen)?.rounded(sites, is_frozen)?;
-    let mut run = Run::new(model, &trainable, lesson, settings, (stream, watch))?;
-    for epoch in 1..=settings.epochs {
-        run.epoch(epoch, watch)?;
-        if run.patience_is_over(epoch) {
-            break;
+    let trainable = variables::trainable(model, extras, settings, stream)?;
+    let mut run = Run::new(model, (&trainable, extras), lesson, settings, (stream, watch))?;
+    if let Some(saved) = watch.saved() {
+        run.go_on_from(&saved)?;
+        run.earlier = saved.position.time_used;
+    }
+    run.mark()?;
+    while !run.is_over() {
+        match run.epoch(watch) {
+            Err(TrainError::Diverged { step, .. }) if run.can_back_off() => run.back_off(step)?,
+            result => result?,
         }
     }
     let report = run.finish()?;
@@ -50,29 +49,35 @@ pub(super) fn fit(
 }
 
 /// A run in progress.
-struct Run<'a> {
-    network: Box<dyn Network>,
-    trainable: &'a Trainable,
-    optimizer: Optimizer,
-    objective: Objective<'a>,
-    settings: &'a FitSettings,
+pub(super) struct Run<'a> {
+    /// The model before training.
+    pub(super) model: Checkpoint,
+    pub(super) network: Box<dyn Network>,
+    pub(super) trainable: &'a Trainable,
+    pub(super) optimizer: Optimizer,
+    pub(super) objective: Objective<'a>,
+    pub(super) settings: &'a FitSettings,
     /// Whether the model continues texts.
-    continues: bool,
+    pub(super) continues: bool,
     stream: &'a Stream,
     train: Part<'a>,
-    validate: Option<Part<'a>>,
+    pub(super) validate: Option<Part<'a>>,
     batches: Vec<usize>,
-    first_loss: Option<f32>,
-    /// Batches so far, over all epochs.
-    done: usize,
-    best: Option<(f32, Snapshot)>,
-    report: FitReport,
+    pub(super) average: Option<Average>,
+    pub(super) best: Option<Snapshot>,
+    pub(super) position: Position,
+    /// The share of its time that it had used when it went on.
+    earlier: f64,
+    /// Where a run that backs off goes back to.
+    pub(super) mark: Option<SavedRun>,
+    /// The step after which it was saved last.
+    pub(super) last_saved: Option<usize>,
 }
 
 impl<'a> Run<'a> {
     fn new(
         model: &Checkpoint,
-        trainable: &'a Trainable,
+        (trainable, extras): (&'a Trainable, Extras<'_>),
         rows: Lesson<'a>,
         settings: &'a FitSettings,
         (stream, watch): (&'a Stream, &mut dyn Watch),
@@ -96,7 +101,7 @@ impl<'a> Run<'a> {
             let first = train.inputs.batch(&first.map(|row| row as usize).collect::<Vec<_>>())?;
             network.forward(&first, &mut Forward::inference())?;
         }
-        let optimizer = optimizer(trainable, settings)?;
+        let optimizer = variables::optimizer(trainable, extras, settings)?;
         let taught = rows.teacher.map(|teacher| Taught::new(teacher, train.inputs, continues, watch)).transpose()?;
         let objective = Objective::new(&rows.train.targets, (width, continues), taught, settings)?;
         if let (Some(part), Some(taught)) = (&mut validate, objective.teacher())
@@ -104,7 +109,9 @@ impl<'a> Run<'a> {
         {
             part.answers = Some(taught.teacher.answers(part.inputs, watch)?);
         }
+        let average = settings.ema_decay.map(|decay| Average::new(decay, trainable)).transpose()?;
         Ok(Self {
+            model: model.clone(),
             network,
             trainable,
             optimizer,
@@ -115,41 +122,58 @@ impl<'a> Run<'a> {
             batches,
             train,
             validate,
-            first_loss: None,
-            done: 0,
+            average,
             best: None,
-            report: FitReport::default(),
+            position: Position::default(),
+            earlier: 0.0,
+            mark: None,
+            last_saved: None,
         })
     }
 
-    /// One pass over the training rows, then the validation rows.
-    fn epoch(&mut self, epoch: usize, watch: &mut dyn Watch) -> Result<()> {
-        let order = batches::order(self.train.count, epoch, self.stream);
+    /// The rest of an epoch over the training rows, then the validation rows.
+    fn epoch(&mut self, watch: &mut dyn Watch) -> Result<()> {
+        let epoch = self.position.epoch;
+        let order = self.train.order(epoch, self.stream, (self.settings.group_by_length, &self.batches));
         let mut dropout = self.stream.split("dropout").split(&epoch.to_string()).rng();
-        let (mut rest, mut sum) = (order.as_slice(), 0.0);
-        let batches = self.batches.clone();
+        dropout.set_word_pos(self.position.dropout.into());
+        let (batches, mut start) = (self.batches.clone(), 0);
         for group in batches.chunks(self.settings.accumulate.max(1)) {
-            let (rows, after) = rest.split_at(group.iter().sum());
-            sum += self.step(epoch, rows, group, &mut dropout, watch)?;
-            rest = after;
+            let rows = start..start + group.iter().sum::<usize>();
+            start = rows.end;
+            if rows.start < self.position.rows || self.budget_is_used(watch) {
+                continue;
+            }
+            self.position.rows = rows.end;
+            let loss = self.step(order.get(rows).unwrap_or_default(), group, &mut dropout, watch)?;
+            self.position.sum += loss;
+            self.position.dropout = dropout.get_word_pos() as u64;
+            self.save_in_time(watch)?;
         }
-        self.report.train_loss.push((sum / self.train.count as f64) as f32);
-        self.report.epochs = epoch;
-        self.check_finite(epoch)?;
-        self.judge(epoch)
+        let position = &mut self.position;
+        position.report.train_loss.push((position.sum / position.rows.max(1) as f64) as f32);
+        position.report.epochs = epoch;
+        self.check_finite()?;
+        self.trainable.thin(self.progress())?;
+        self.judge(watch)?;
+        (self.position.epoch, self.position.rows) = (epoch + 1, 0);
+        (self.position.sum, self.position.dropout) = (0.0, 0);
+        if self.settings.back_off.is_some() && self.settings.checkpoint_steps.is_none() {
+            self.mark()?;
+            if watch.save_is_due() {
+                self.save(watch)?;
+            }
+        }
+        Ok(())
     }
 
     /// One optimizer step on these rows, in batches of these sizes; the sum of the rows' losses before it.
-    fn step(
-        &mut self,
-        epoch: usize,
-        rows: &[u32],
-        sizes: &[usize],
-        dropout: &mut ChaCha8Rng,
-        watch: &mut dyn Watch,
-    ) -> Result<f64> {
+    fn step(&mut self, rows: &[u32], sizes: &[usize], dropout: &mut ChaCha8Rng, watch: &mut dyn Watch) -> Result<f64> {
         let rate = self.learning_rate();
-        self.report.steps += 1;
+        if self.trainable.thinning().is_some_and(|thinning| thinning.is_due(self.position.report.steps)) {
+            self.trainable.thin(self.progress())?;
+        }
+        self.position.report.steps += 1;
         let (mut rest, mut sum, mut gradients) = (rows, 0.0, None);
         for &size in sizes {
             if watch.cancelled() {
@@ -157,14 +181,14 @@ impl<'a> Run<'a> {
             }
             let (batch, after) = rest.split_at(size);
             rest = after;
-            let (loss, of_batch) = self.batch(epoch, batch, rate, dropout)?;
+            let (loss, of_batch) = self.batch(batch, rate, dropout)?;
             sum += f64::from(loss) * size as f64;
             gradients = Some(match sizes.len() {
                 1 => of_batch,
                 _ => self.optimizer.accumulate(gradients, of_batch, size as f64 / rows.len() as f64)?,
             });
-            self.done += 1;
-            watch.step(self.done, self.batches.len() * self.settings.epochs, loss, rate);
+            self.position.done += 1;
+            watch.step(self.position.done, self.batches_at_most(), loss, rate);
         }
         if let Some(gradients) = gradients {
             self.move_weights(&gradients, rate)?;
@@ -173,7 +197,7 @@ impl<'a> Run<'a> {
     }
 
     /// The loss of a batch, and its gradients.
-    fn batch(&mut self, epoch: usize, rows: &[u32], rate: f64, dropout: &mut ChaCha8Rng) -> Result<(f32, GradStore)> {
+    fn batch(&mut self, rows: &[u32], rate: f64, dropout: &mut ChaCha8Rng) -> Result<(f32, GradStore)> {
         let batch = self.train.batch(rows)?;
         let mut uniform = |buffer: &mut [f32]| buffer.iter_mut().for_each(|number| *number = dropout.random());
         let mut forward = Forward::training(self.trainable, &mut uniform);
@@ -181,9 +205,9 @@ impl<'a> Run<'a> {
         let said = teacher::run(self.network.as_ref(), &batch.input, &self.objective.blocks(), &mut forward)?;
         let loss = self.objective.loss(&said, &batch)?;
         let value = loss.to_scalar::<f32>()?;
-        let limit = DIVERGED * self.first_loss.get_or_insert(value).max(1.0);
+        let limit = DIVERGED * self.position.first_loss.get_or_insert(value).max(1.0);
         if !value.is_finite() || value > limit {
-            return Err(self.diverged(epoch, value, rate));
+            return Err(self.diverged(value, rate));
         }
         Ok((value, loss.backward()?))
     }
@@ -194,96 +218,81 @@ impl<'a> Run<'a> {
             None => 1.0,
         };
         self.optimizer.step(gradients, rate, scale)?;
-        self.trainable.constrain()
+        self.trainable.constrain()?;
+        let step = self.position.report.steps;
+        self.average.as_mut().map_or(Ok(()), |average| average.follow(self.trainable, step))
+    }
+
+    /// Steps of the whole run, if nothing but a number of steps ends it early.
+    fn steps_at_most(&self) -> usize {
+        let all = self.batches.len().div_ceil(self.settings.accumulate.max(1)) * self.settings.epochs;
+        match self.settings.budget {
+            Some(Budget::Steps(steps)) => steps.min(all),
+            _ => all,
+        }
+    }
+
+    fn batches_at_most(&self) -> usize {
+        (self.steps_at_most() * self.settings.accumulate.max(1)).min(self.batches.len() * self.settings.epochs)
+    }
+
+    /// The share of the run that is over.
+    pub(super) fn progress(&self) -> f64 {
+        let by_steps = self.position.report.steps as f64 / self.steps_at_most().max(1) as f64;
+        by_steps.max(self.position.time_used).min(1.0)
     }
 
     fn learning_rate(&self) -> f64 {
         let steps = self.batches.len().div_ceil(self.settings.accumulate.max(1));
-        let total = steps * self.settings.epochs;
+        let total = self.steps_at_most();
         let warmup = ((self.settings.warmup_epochs * steps as f64).round() as usize).min(total.saturating_sub(1));
-        self.settings.learning_rate * self.settings.schedule.factor(self.report.steps, total, warmup)
+        // Where time is shorter than the epochs, the schedule ends with it.
+        let by_time = (self.position.time_used * total as f64) as usize;
+        let step = self.position.report.steps.max(by_time.min(total.saturating_sub(1)));
+        self.settings.learning_rate * self.position.rate * self.settings.schedule.factor(step, total, warmup)
+    }
+
+    fn budget_is_used(&mut self, watch: &mut dyn Watch) -> bool {
+        if matches!(self.settings.budget, Some(Budget::Time(_))) {
+            self.position.time_used = self.earlier + watch.time_used();
+        }
+        let used = self.position.report.steps >= self.steps_at_most() || self.position.time_used >= 1.0;
+        used && self.position.report.steps > 0
+    }
+
+    fn is_over(&self) -> bool {
+        let Position { epoch, report, time_used, .. } = &self.position;
+        let out_of_budget = report.steps >= self.steps_at_most() || *time_used >= 1.0;
+        let patience = self.settings.early_stopping.unwrap_or(usize::MAX);
+        *epoch > self.settings.epochs
+            || (out_of_budget && report.steps > 0)
+            || report.epochs - report.best_epoch >= patience
     }
 
     /// A loss can look well while the weights no longer are.
-    fn check_finite(&self, epoch: usize) -> Result<()> {
+    fn check_finite(&self) -> Result<()> {
         match self.trainable.first_not_finite()? {
-            Some(_) => Err(self.diverged(epoch, f32::NAN, self.learning_rate())),
+            Some(_) => Err(self.diverged(f32::NAN, self.learning_rate())),
             None => Ok(()),
         }
     }
 
-    fn diverged(&self, epoch: usize, loss: f32, learning_rate: f64) -> TrainError {
-        TrainError::Diverged { step: self.report.steps, epoch, loss, learning_rate }
+    fn diverged(&self, loss: f32, learning_rate: f64) -> TrainError {
+        let Position { report, epoch, .. } = &self.position;
+        let (step, saved) = (report.steps, self.last_saved);
+        TrainError::Diverged { step, epoch: *epoch, loss, learning_rate, saved }
     }
 
-    /// Judges the epoch on the validation rows; keeps its weights if they are the best so far and may be wanted.
-    fn judge(&mut self, epoch: usize) -> Result<()> {
-        let loss = match &self.validate {
-            Some(rows) => self.validation_loss(rows)?,
-            None => {
-                self.report.best_epoch = epoch;
-                return Ok(());
-            }
-        };
-        self.report.validate_loss.push(loss);
-        if self.settings.early_stopping.is_none() {
-            self.report.best_epoch = epoch;
-        } else if self.best.as_ref().is_none_or(|(best, _)| loss < *best) {
-            self.best = Some((loss, self.trainable.snapshot()?));
-            self.report.best_epoch = epoch;
+    /// Puts the best weights back, or the averages; what was to become zero is zero then.
+    fn finish(mut self) -> Result<FitReport> {
+        match &self.best {
+            Some(best) => self.trainable.restore(best)?,
+            None => self.put_averages()?,
         }
-        Ok(())
+        self.trainable.thin(1.0)?;
+        self.position.report.sparsity = self.trainable.thinning().map(Thinning::zeros).transpose()?;
+        Ok(self.position.report)
     }
-
-    fn validation_loss(&self, rows: &Part<'_>) -> Result<f32> {
-        if self.continues {
-            return self.loss_of_windows(rows);
-        }
-        let mut outputs = Vec::new();
-        let all: Vec<usize> = (0..rows.count).collect();
-        for batch in all.chunks(VALIDATION_BATCH) {
-            outputs.push(self.network.forward(&rows.inputs.batch(batch)?, &mut Forward::inference())?.detach());
-        }
-        self.objective.validation(&Tensor::cat(&outputs, 0)?, rows)
-    }
-
-    /// Batch by batch, because the logits of all windows would fill the memory.
-    fn loss_of_windows(&self, rows: &Part<'_>) -> Result<f32> {
-        let mut sum = 0.0;
-        let all: Vec<u32> = (0..rows.count as u32).collect();
-        for batch in all.chunks(self.settings.batch_size.max(1)) {
-            let count = batch.len();
-            let batch = rows.batch(batch)?;
-            let outputs = self.network.forward(&batch.input, &mut Forward::inference())?.detach();
-            let loss = self.objective.labels(&outputs, &batch, 0.0)?;
-            sum += f64::from(loss.to_scalar::<f32>()?) * count as f64;
-        }
-        Ok((sum / rows.count as f64) as f32)
-    }
-
-    fn patience_is_over(&self, epoch: usize) -> bool {
-        self.settings.early_stopping.is_some_and(|patience| epoch - self.report.best_epoch >= patience)
-    }
-
-    /// Puts the best weights back.
-    fn finish(self) -> Result<FitReport> {
-        if let Some((_, snapshot)) = &self.best {
-            self.trainable.restore(snapshot)?;
-        }
-        Ok(self.report)
-    }
-}
-
-/// Over all that is trained, each at its own rate.
-fn optimizer(trainable: &Trainable, settings: &FitSettings) -> Result<Optimizer> {
-    let parameters = trainable.parameters().into_iter().map(|(name, variable)| (name.to_owned(), variable.clone()));
-    let optimizer = Optimizer::new(settings.optimizer, parameters.collect())?;
-    let rates = Rates::new(settings)?;
-    let sizes = match settings.optimizer {
-        OptimizerSpec::Adamw(_) => trainable.relative_sizes()?,
-        OptimizerSpec::Sgd(_) => BTreeMap::new(),
-    };
-    Ok(optimizer.with_factors(|name| rates.factor(name) * sizes.get(name).copied().unwrap_or(1.0)))
 }
 
 /// The factor that brings a gradient of this norm down to the longest allowed.

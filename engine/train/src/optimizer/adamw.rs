@@ -37,7 +37,16 @@ pub(super) fn step(
     Ok(())
 }
 
-/// The mean of gradients.
+/// `mean` moves towards `other`, of its shape and type: `mean * beta + other * (1 - beta)`.
+pub(crate) fn blend(mean: &mut Tensor, other: &Tensor, beta: f64) -> Result<()> {
+    if suits(mean) {
+        return update(mean, other, Mean { beta });
+    }
+    *mean = ((&*mean * beta)? + (other * (1.0 - beta))?)?;
+    Ok(())
+}
+
+/// A moving mean.
 struct Mean {
     beta: f64,
 }
