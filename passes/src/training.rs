@@ -3,9 +3,9 @@
 use paring_data::Part;
 use paring_model::config::Spec;
 use paring_model::inputs::{ColumnEncoding, Encoding};
-use paring_model::{Checkpoint, Inputs, Outline, Outputs, Task, families};
+use paring_model::{Checkpoint, Inputs, Outline, Outputs, Site, Task, families};
 use paring_schema::units::parse_seconds;
-use paring_train::fit::{self, Budget, ClassWeights, FitReport, FitSettings};
+use paring_train::fit::{self, Budget, ClassWeights, FitReport, FitSettings, Rates};
 use paring_train::lora::Lora;
 use paring_train::{Stream, measure};
 use rand::RngExt as _;
@@ -16,6 +16,7 @@ use crate::error::{PassError, Problem};
 use crate::receipt::Receipt;
 use crate::wording::counted;
 
+mod adapters;
 mod layers;
 
 pub(crate) use layers::time_problem;
@@ -114,7 +115,12 @@ fn some_of(names: &[&str]) -> String {
 
 /// The effect of training a model of this outline.
 pub(crate) fn effect(settings: &FitSettings, outline: &Outline, cx: &PlanCx<'_>) -> Effect {
-    let touches = outline.sites().unwrap_or_default().into_iter().map(|site| site.name).collect();
+    let rates = Rates::new(settings).ok();
+    let trained = |name: String| {
+        outline.weights.contains_key(&name) && !rates.as_ref().is_some_and(|rates| rates.is_frozen(&name))
+    };
+    let moves = |site: &Site| trained(site.weight()) || trained(format!("{}.bias", site.name));
+    let touches = outline.sites().unwrap_or_default().into_iter().filter(moves).map(|site| site.name).collect();
     let (memory, notes) = (memory(settings, outline, cx), notes(settings, cx));
     let mut effect = Effect { touches, memory, notes, ..Effect::same_shape(outline) };
     layers::apply(settings, &mut effect);
@@ -163,7 +169,10 @@ pub(crate) fn initialize(
 }
 
 /// The receipt of a training run.
-pub(crate) fn receipt(settings: &FitSettings, report: &FitReport) -> Receipt {
+///
+/// # Errors
+/// When adapters cannot be written.
+pub(crate) fn receipt(settings: &FitSettings, report: &FitReport) -> Result<Receipt, PassError> {
     let mut summary = format!("trained for {}, {}", counted(report.epochs, "epoch"), counted(report.steps, "step"));
     if report.best_epoch != report.epochs {
         summary.push_str(&format!(", and kept the weights of epoch {}", report.best_epoch));
@@ -192,7 +201,10 @@ pub(crate) fn receipt(settings: &FitSettings, report: &FitReport) -> Receipt {
     }
     receipt.details.insert("train_loss".to_owned(), json!(report.train_loss));
     receipt.details.insert("validate_loss".to_owned(), json!(report.validate_loss));
-    receipt
+    if let Some(lora) = settings.lora.as_ref().filter(|lora| lora.keep_adapters) {
+        receipt.files = adapters::files(lora, &report.adapters)?;
+    }
+    Ok(receipt)
 }
 
 /// The validation loss of the weights that were kept.
@@ -226,7 +238,7 @@ mod tests {
         let validate_loss = vec![0.5, 0.375, 0.75];
         let report =
             FitReport { steps: 12, epochs: 3, train_loss, validate_loss, best_epoch: 2, ..FitReport::default() };
-        let receipt = receipt(&FitSettings::default(), &report);
+        let receipt = receipt(&FitSettings::default(), &report).unwrap();
         assert_eq!(receipt.summary, "trained for 3 epochs, 12 steps, and kept the weights of epoch 2");
         assert_eq!(receipt.figures["train_loss"], 0.125);
         assert_eq!(receipt.figures["validate_loss"], 0.375);

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, TrainError};
 use crate::fake::{self, FakeQuantization, Method};
+use crate::lora::LowRank;
 use crate::rng::Stream;
 use crate::sparse::Growth;
 
@@ -99,6 +100,9 @@ pub struct FitReport {
     pub best_epoch: usize,
     /// The share of the targeted weights that became zero, where some did little by little.
     pub sparsity: Option<f64>,
+    /// Adapters that are to be kept, once training is over.
+    #[serde(skip)]
+    pub adapters: Vec<LowRank>,
     /// Steps after which training diverged and went back.
     pub backed_off: Vec<usize>,
 }

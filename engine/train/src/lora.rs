@@ -27,11 +27,27 @@ pub struct Lora {
     /// given.
     #[schemars(inner(length(min = 1)), example = targets_example())]
     pub targets: Vec<String>,
+    /// Whether the adapters are left beside the model too, as `adapter_model.safetensors` and `adapter_config.json` in
+    /// the layout of peft. For models that embed or continue texts.
+    pub keep_adapters: bool,
+}
+
+/// A trained adapter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LowRank {
+    /// The site.
+    pub site: String,
+    /// Its input and output width.
+    pub sides: [usize; 2],
+    /// The narrowing matrix, [rank, in], row by row.
+    pub down: Vec<f32>,
+    /// The widening matrix, [out, rank], row by row.
+    pub up: Vec<f32>,
 }
 
 impl Default for Lora {
     fn default() -> Self {
-        Self { rank: 8, alpha: 16.0, targets: Vec::new() }
+        Self { rank: 8, alpha: 16.0, targets: Vec::new(), keep_adapters: false }
     }
 }
 
@@ -125,6 +141,13 @@ impl MadeSite for Adapter {
 
     fn state(&self) -> Vec<(&str, &Var)> {
         vec![(self.names[0].as_str(), &self.down), (self.names[1].as_str(), &self.up)]
+    }
+
+    fn low_rank(&self, site: &str) -> Result<Option<LowRank>> {
+        let numbers = |matrix: &Var| matrix.as_detached_tensor().flatten_all()?.to_vec1::<f32>();
+        let (outputs, inputs) = self.weight.dims2()?;
+        let (site, sides) = (site.to_owned(), [inputs, outputs]);
+        Ok(Some(LowRank { site, sides, down: numbers(&self.down)?, up: numbers(&self.up)? }))
     }
 
     fn finished(&self) -> Result<Weight> {

@@ -5,6 +5,7 @@ use paring_model::Weight;
 use paring_model::tap::WeightProvider;
 
 use crate::error::Result;
+use crate::lora::LowRank;
 
 /// Such a site, as training sees it.
 pub(crate) trait MadeSite: WeightProvider {
@@ -23,6 +24,12 @@ pub(crate) trait MadeSite: WeightProvider {
     /// are; `None` for other variables.
     fn relative_size(&self, name: &str) -> Result<Option<f64>> {
         let _ = name;
+        Ok(None)
+    }
+
+    /// Its adapter, if it has one.
+    fn low_rank(&self, site: &str) -> Result<Option<LowRank>> {
+        let _ = site;
         Ok(None)
     }
 

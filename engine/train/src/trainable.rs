@@ -10,7 +10,7 @@ use paring_model::{Checkpoint, ModelError, Site, Weight};
 
 use crate::error::{Result, TrainError};
 use crate::fake::{FakeQuantization, FakeSite};
-use crate::lora::{Adapter, Lora};
+use crate::lora::{Adapter, Lora, LowRank};
 use crate::made::MadeSite;
 use crate::rng::Stream;
 use crate::sparse::{Growth, MovingSite, Thinning};
@@ -278,6 +278,13 @@ impl Trainable {
             variable.set(tensor)?;
         }
         Ok(())
+    }
+
+    /// The adapters of sites that have one.
+    pub(crate) fn adapters(&self) -> Result<Vec<LowRank>> {
+        let site = |name: &str| name.trim_end_matches(".weight").to_owned();
+        let adapters = self.made.iter().map(|(name, made)| made.low_rank(&site(name)));
+        Ok(adapters.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
     }
 
     /// Writes the variables' present values into a checkpoint, in the types that it stores; those of rounded sites as

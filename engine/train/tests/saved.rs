@@ -278,7 +278,7 @@ fn adapters_become_part_of_weights_that_stay() {
     let spec = MlpSpec { hidden: vec![24, 20], activation: Activation::Relu, dropout: 0.0 };
     let start = model(Spec::Mlp(spec), &[16]);
     let mut trained = start.clone();
-    let lora = Lora { rank: 2, alpha: 4.0, targets: vec!["layers.1".to_owned()] };
+    let lora = Lora { rank: 2, alpha: 4.0, targets: vec!["layers.1".to_owned()], keep_adapters: true };
     let settings = FitSettings { lora: Some(lora), checkpoint_steps: Some(5), ..settings(6) };
     let report = run(&mut trained, &settings, &mut Desk::default()).unwrap();
     assert!(report.train_loss[5] < report.train_loss[0], "{report:?}");
@@ -292,6 +292,10 @@ fn adapters_become_part_of_weights_that_stay() {
     // Of a matrix of rank 2 every minor of three rows and columns is zero, and not every one of two.
     let minor2 = |a: usize, b: usize| rows[a][0] * rows[b][1] - rows[a][1] * rows[b][0];
     let minor3 = rows[0][2] * minor2(1, 2) - rows[1][2] * minor2(0, 2) + rows[2][2] * minor2(0, 1);
+    let adapter = &report.adapters[0];
+    assert_eq!((adapter.site.as_str(), adapter.sides, report.adapters.len()), ("layers.1", [24, 20], 1));
+    let product = (0..2).map(|rank| adapter.up[3 * 2 + rank] * adapter.down[rank * 24 + 5]).sum::<f32>() * 2.0;
+    assert!((product - rows[3][5]).abs() < 1e-6, "{product}, {}", rows[3][5]);
     let size = rows.iter().flatten().fold(0.0_f32, |most, number| most.max(number.abs()));
     assert!(size > 1e-3 && minor3.abs() < 1e-4 * size.powi(3), "{minor3} beside {size}");
     assert!((0..20).any(|a| (0..a).any(|b| minor2(a, b).abs() > 1e-3 * size * size)));

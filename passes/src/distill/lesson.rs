@@ -57,7 +57,7 @@ pub(super) fn teach(
     let lesson = Lesson { train: &rows, validate: judges.as_ref(), teacher: Some(teacher) };
     let stream = cx.stream.split("fit");
     let report = fit_rounded(&mut student, lesson, &Default::default(), settings, &stream, &mut cx.watch(settings))?;
-    let mut receipt = training::receipt(settings, &report);
+    let mut receipt = training::receipt(settings, &report)?;
     compare(&mut receipt, teacher.model, &student, judges.as_ref().unwrap_or(&rows))?;
     Ok(Outcome { model: student, receipt })
 }

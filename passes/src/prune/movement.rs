@@ -169,7 +169,7 @@ impl Definition for Movement {
         };
         let (settings, stream) = (&parameters.settings, cx.stream.split("fit"));
         let report = fit_moving(&mut model, lesson, &movement, settings, &stream, &mut cx.watch(settings))?;
-        let mut receipt = training::receipt(settings, &report);
+        let mut receipt = training::receipt(settings, &report)?;
         let trained = receipt.summary.clone();
         for (site, before) in moving(cx.sites).zip(&before) {
             receipt.sites.insert(site.name.clone(), figures(before, &model.floats(&site.weight())?));

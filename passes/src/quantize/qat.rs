@@ -240,7 +240,7 @@ impl Definition for Qat {
             &stream,
             &mut cx.watch(&parameters.settings),
         )?;
-        let mut receipt = training::receipt(&parameters.settings, &report);
+        let mut receipt = training::receipt(&parameters.settings, &report)?;
         for site in cx.sites {
             receipt.sites.insert(site.name.clone(), figures::of(&float, &model, site)?);
         }

@@ -39,9 +39,9 @@ use crate::training;
 /// a run by steps or time. `back_off` goes on at half the rate where the loss diverges. `checkpoint_steps` says how
 /// often the run is saved, so that one that is killed goes on where it was. `group_by_length` spares the padding of
 /// texts. `lora` trains narrow adapters in the place of the weights: less memory, and less to move, for large models.
-/// `gradual_pruning` sets the smallest weights to zero meanwhile, more and more of them. `label_smoothing` and
-/// `class_weights` change the loss of a classifier: they are for labels that are sometimes wrong, and for classes of
-/// very different size.
+/// They become part of the weights at the end. `gradual_pruning` sets the smallest weights to zero meanwhile, more and
+/// more of them. `label_smoothing` and `class_weights` change the loss of a classifier: they are for labels that are
+/// sometimes wrong, and for classes of very different size.
 ///
 /// # Cost and limits
 /// Memory: four times the weights, the training rows, and the activations of a batch. For a model that continues texts
@@ -106,7 +106,7 @@ impl Definition for Fit {
             &stream,
             &mut cx.watch(&parameters.settings),
         )?;
-        Ok(Outcome { model, receipt: training::receipt(&parameters.settings, &report) })
+        Ok(Outcome { model, receipt: training::receipt(&parameters.settings, &report)? })
     }
 }
 

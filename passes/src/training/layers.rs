@@ -15,6 +15,12 @@ pub(super) fn problems(settings: &FitSettings, outline: &Outline) -> Vec<Problem
         let linear: Vec<&Site> = sites.iter().filter(|site| site.kind == SiteKind::Linear).collect();
         problems.extend(unmatched("/lora/targets", &lora.targets, &linear, "linear layer"));
         problems.extend(lora.sites(sites.clone()).iter().filter_map(|site| misfit(lora, site, outline)));
+        if lora.keep_adapters && !Lora::trains_too(outline).is_empty() {
+            let message = "would leave the output layer, which is trained too, out of the adapters' file";
+            problems.push(
+                Problem::new("/lora/keep_adapters", message).help("remove it: adapters become part of the model"),
+            );
+        }
         if problems.is_empty() && lora.sites(sites.clone()).is_empty() {
             problems.push(Problem::new("/lora", "finds no linear layer besides the output layer"));
         }

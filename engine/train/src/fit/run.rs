@@ -291,6 +291,9 @@ impl<'a> Run<'a> {
         }
         self.trainable.thin(1.0)?;
         self.position.report.sparsity = self.trainable.thinning().map(Thinning::zeros).transpose()?;
+        if self.settings.lora.as_ref().is_some_and(|lora| lora.keep_adapters) {
+            self.position.report.adapters = self.trainable.adapters()?;
+        }
         Ok(self.position.report)
     }
 }
