@@ -9,6 +9,7 @@ mod mask;
 mod owl;
 mod pattern;
 mod reconstruct;
+mod share;
 mod structured;
 mod told;
 

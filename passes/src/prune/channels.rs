@@ -4,6 +4,7 @@ use paring_model::Checkpoint;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::share::{Share, UnitScope};
 use super::structured::{Importance, Kind, Structure};
 use crate::context::Cx;
 use crate::effect::{Effect, PlanCx};
@@ -29,32 +30,37 @@ use crate::receipt::Outcome;
 /// at equal counts. After quantization, which leaves no float weights. `prune/neurons` cuts fully connected layers.
 ///
 /// # Parameters
-/// Either `ratio`, the fraction of channels removed from each layer (rounded to the nearest whole number), or `keep`,
-/// the number that stays in each. `importance`: `magnitude` is the sum of |w| over the filters that produce a channel
-/// and needs no data; `activation` is its mean absolute value as the next layer reads it, over `calibration_rows` rows,
-/// drawn at random from the calibration part of the data, or from the training part where there is none; `taylor` is
-/// the mean over the same rows of the squared change of the loss without the channel, to the first order, and needs
-/// labels. `round_to` rounds widths up to a multiple, which fast kernels like (8 or 16); at least one channel always
-/// stays. With `reconstruct`, the matrices that read what is removed are fitted anew to what stays, by least squares
-/// over the calibration rows, layer after layer, so that their outputs move least.
+/// Either `ratio`, the fraction of channels that goes (rounded to the nearest whole number), with `scope`: `per_site`
+/// takes it from each layer, `global` ranks the channels of all targets together, each importance over the mean of its
+/// layer, but for `taylor`, which is comparable from layer to layer as it is. Or `keep`, the number that stays in each
+/// layer. `importance`: `magnitude` is the sum of |w| over the filters that produce a channel and needs no data;
+/// `activation` is its mean absolute value as the next layer reads it, over `calibration_rows` rows, drawn at random
+/// from the calibration part of the data, or from the training part where there is none; `taylor` is the mean over the
+/// same rows of the squared change of the loss without the channel, to the first order, and needs labels. `round_to`
+/// rounds widths up to a multiple, which fast kernels like (8 or 16); at least one channel always stays. With
+/// `reconstruct`, the matrices that read what is removed are fitted anew to what stays, by least squares over the
+/// calibration rows, layer after layer, so that their outputs move least.
 ///
 /// # Cost and limits
 /// One pass over the weights, and one of the calibration rows through the model for `activation` and `reconstruct`
 /// each. A layer that has no more channels than are kept stays as it is; if that is so for all targets, the plan is
-/// refused.
+/// refused. With `global`, how much each layer loses is found by running, and the plan tells the size of equal shares.
 ///
 /// # Source
 /// Li et al. 2017, "Pruning Filters for Efficient ConvNets", section 3.1, for `magnitude`; Fang et al. 2023, "DepGraph:
-/// Towards Any Structural Pruning", section 3, for what goes together; Muralidharan et al. 2024, "Compact Language
-/// Models via Pruning and Knowledge Distillation", section 2.2, for `activation`; Molchanov et al. 2019, "Importance
-/// Estimation for Neural Network Pruning", section 3, for `taylor`; He et al. 2017, "Channel Pruning for Accelerating
-/// Very Deep Neural Networks", section 3.1, for `reconstruct`.
+/// Towards Any Structural Pruning", section 3, for what goes together and for importances over their mean; Muralidharan
+/// et al. 2024, "Compact Language Models via Pruning and Knowledge Distillation", section 2.2, for `activation`;
+/// Molchanov et al. 2019, "Importance Estimation for Neural Network Pruning", section 3, for `taylor`; He et al. 2017,
+/// "Channel Pruning for Accelerating Very Deep Neural Networks", section 3.1, for `reconstruct`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChannelsParameters {
-    /// Fraction of channels removed from each layer, from 0 (exclusive) to 1 (exclusive).
+    /// Fraction of channels that goes, from 0 (exclusive) to 1 (exclusive).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ratio: Option<Fraction>,
+    /// Whether channels compete over all targets or within each layer; goes with `ratio`. `per_site` where not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<UnitScope>,
     /// Channels that stay in each layer. Instead of `ratio`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65536), example = 32)]
@@ -85,9 +91,10 @@ fn rows() -> usize {
 
 impl ChannelsParameters {
     fn structure(&self) -> Structure {
-        let Self { ratio, keep, importance, reconstruct, round_to, calibration_rows } = *self;
+        let Self { ratio, scope, keep, importance, reconstruct, round_to, calibration_rows } = *self;
         let kind = Kind { tables: &["channels"], one: "channel", lacking: "channels of its own" };
-        Structure { kind, ratio, keep, importance, reconstruct, round_to, calibration_rows }
+        let share = Share { ratio, scope, keep, round_to };
+        Structure { kind, share, importance, reconstruct, calibration_rows }
     }
 }
 
@@ -106,7 +113,7 @@ impl Definition for Channels {
     };
 
     fn check(parameters: &ChannelsParameters) -> Vec<Problem> {
-        parameters.structure().problems()
+        parameters.structure().share.problems()
     }
 
     fn plan(parameters: &ChannelsParameters, cx: &PlanCx<'_>) -> Result<Effect, Vec<Problem>> {

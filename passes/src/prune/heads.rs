@@ -4,6 +4,7 @@ use paring_model::Checkpoint;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::share::{Share, UnitScope};
 use super::structured::{Importance, Kind, Structure};
 use crate::context::Cx;
 use crate::effect::{Effect, PlanCx};
@@ -26,34 +27,41 @@ use crate::receipt::Outcome;
 ///
 /// # When not to
 /// Where few heads are left: each does more work then. After quantization, which leaves no float weights. MPNet's
-/// layers share one bias a head, so that none of its heads can go.
+/// layers share one bias a head, so that none of its heads can go. With `global`, layers come to have different numbers
+/// of heads, which GGUF files do not hold.
 ///
 /// # Parameters
-/// Either `ratio`, the fraction of heads removed from each layer (rounded to the nearest whole number), or `keep`, the
-/// number that stays in each. `importance`: `magnitude` is the sum of |w| over the rows of query, key and value that
-/// make a head and needs no data; `activation` is the mean absolute value of what the attention output reads of it,
-/// over `calibration_rows` rows, drawn at random from the calibration part of the data, or from the training part where
-/// there is none; `taylor` is the mean over the same rows of the squared change of the loss without the head, to the
-/// first order, and needs labels. `round_to` rounds counts up to a multiple; at least one head always stays. With
-/// `reconstruct`, the matrices that read what is removed are fitted anew to what stays, by least squares over the
-/// calibration rows, layer after layer, so that their outputs move least.
+/// Either `ratio`, the fraction of heads that goes (rounded to the nearest whole number), with `scope`: `per_site`
+/// takes it from each layer, `global` ranks the heads of all targets together, each importance over the mean of its
+/// layer, but for `taylor`, which is comparable from layer to layer as it is. Or `keep`, the number that stays in each
+/// layer. `importance`: `magnitude` is the sum of |w| over the rows of query, key and value that make a head and needs
+/// no data; `activation` is the mean absolute value of what the attention output reads of it, over `calibration_rows`
+/// rows, drawn at random from the calibration part of the data, or from the training part where there is none; `taylor`
+/// is the mean over the same rows of the squared change of the loss without the head, to the first order, and needs
+/// labels. `round_to` rounds counts up to a multiple; at least one head always stays. With `reconstruct`, the matrices
+/// that read what is removed are fitted anew to what stays, by least squares over the calibration rows, layer after
+/// layer, so that their outputs move least.
 ///
 /// # Cost and limits
 /// One pass over the weights, and one of the calibration rows through the model for `activation` and `reconstruct`
 /// each. A layer that has no more heads than are kept stays as it is; if that is so for all targets, the plan is
-/// refused.
+/// refused. With `global`, how much each layer loses is found by running, and the plan tells the size of equal shares.
 ///
 /// # Source
 /// Michel et al. 2019, "Are Sixteen Heads Really Better than One?", section 2.2, for heads as units; Muralidharan et
 /// al. 2024, "Compact Language Models via Pruning and Knowledge Distillation", section 2.2, for `activation`; Molchanov
 /// et al. 2019, "Importance Estimation for Neural Network Pruning", section 3, for `taylor`; He et al. 2017, "Channel
-/// Pruning for Accelerating Very Deep Neural Networks", section 3.1, for `reconstruct`.
+/// Pruning for Accelerating Very Deep Neural Networks", section 3.1, for `reconstruct`; Fang et al. 2023, "DepGraph:
+/// Towards Any Structural Pruning", section 3.3, for importances over their mean.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HeadsParameters {
-    /// Fraction of heads removed from each layer, from 0 (exclusive) to 1 (exclusive).
+    /// Fraction of heads that goes, from 0 (exclusive) to 1 (exclusive).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ratio: Option<Fraction>,
+    /// Whether heads compete over all targets or within each layer; goes with `ratio`. `per_site` where not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<UnitScope>,
     /// Heads that stay in each layer. Instead of `ratio`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65536), example = 8)]
@@ -84,9 +92,10 @@ fn rows() -> usize {
 
 impl HeadsParameters {
     fn structure(&self) -> Structure {
-        let Self { ratio, keep, importance, reconstruct, round_to, calibration_rows } = *self;
+        let Self { ratio, scope, keep, importance, reconstruct, round_to, calibration_rows } = *self;
         let kind = Kind { tables: &["heads", "kv_groups"], one: "head", lacking: "attention heads of its own" };
-        Structure { kind, ratio, keep, importance, reconstruct, round_to, calibration_rows }
+        let share = Share { ratio, scope, keep, round_to };
+        Structure { kind, share, importance, reconstruct, calibration_rows }
     }
 }
 
@@ -105,7 +114,7 @@ impl Definition for Heads {
     };
 
     fn check(parameters: &HeadsParameters) -> Vec<Problem> {
-        parameters.structure().problems()
+        parameters.structure().share.problems()
     }
 
     fn plan(parameters: &HeadsParameters, cx: &PlanCx<'_>) -> Result<Effect, Vec<Problem>> {

@@ -4,6 +4,7 @@ use paring_model::Checkpoint;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::share::{Share, UnitScope};
 use super::structured::{Importance, Kind, Structure};
 use crate::context::Cx;
 use crate::effect::{Effect, PlanCx};
@@ -29,31 +30,37 @@ use crate::receipt::Outcome;
 /// units.
 ///
 /// # Parameters
-/// Either `ratio`, the fraction of neurons removed from each layer (rounded to the nearest whole number), or `keep`,
-/// the number that stays in each. `importance`: `magnitude` is the sum of |w| over the weights that produce a neuron
-/// and needs no data; `activation` is its mean absolute value after the nonlinearity over `calibration_rows` rows,
-/// drawn at random from the calibration part of the data, or from the training part where there is none; `taylor` is
-/// the mean over the same rows of the squared change of the loss without the neuron, to the first order, and needs
-/// labels. `round_to` rounds widths up to a multiple, which fast kernels like (8 or 16); at least one neuron always
-/// stays. With `reconstruct`, the matrices that read what is removed are fitted anew to what stays, by least squares
-/// over the calibration rows, layer after layer, so that their outputs move least.
+/// Either `ratio`, the fraction of neurons that goes (rounded to the nearest whole number), with `scope`: `per_site`
+/// takes it from each layer, `global` ranks the neurons of all targets together, each importance over the mean of its
+/// layer, but for `taylor`, which is comparable from layer to layer as it is. Or `keep`, the number that stays in each
+/// layer. `importance`: `magnitude` is the sum of |w| over the weights that produce a neuron and needs no data;
+/// `activation` is its mean absolute value after the nonlinearity over `calibration_rows` rows, drawn at random from
+/// the calibration part of the data, or from the training part where there is none; `taylor` is the mean over the same
+/// rows of the squared change of the loss without the neuron, to the first order, and needs labels. `round_to` rounds
+/// widths up to a multiple, which fast kernels like (8 or 16); at least one neuron always stays. With `reconstruct`,
+/// the matrices that read what is removed are fitted anew to what stays, by least squares over the calibration rows,
+/// layer after layer, so that their outputs move least.
 ///
 /// # Cost and limits
 /// One pass over the weights, and one of the calibration rows through the model for `activation` and `reconstruct`
 /// each. A layer that has no more neurons than are kept stays as it is; if that is so for all targets, the plan is
-/// refused.
+/// refused. With `global`, how much each layer loses is found by running, and the plan tells the size of equal shares.
 ///
 /// # Source
 /// Li et al. 2017, "Pruning Filters for Efficient ConvNets", section 3.1, for `magnitude`; Muralidharan et al. 2024,
 /// "Compact Language Models via Pruning and Knowledge Distillation", section 2.2, for `activation`; Molchanov et al.
 /// 2019, "Importance Estimation for Neural Network Pruning", section 3, for `taylor`; He et al. 2017, "Channel Pruning
-/// for Accelerating Very Deep Neural Networks", section 3.1, for `reconstruct`.
+/// for Accelerating Very Deep Neural Networks", section 3.1, for `reconstruct`; Fang et al. 2023, "DepGraph: Towards
+/// Any Structural Pruning", section 3.3, for importances over their mean.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NeuronsParameters {
-    /// Fraction of neurons removed from each layer, from 0 (exclusive) to 1 (exclusive).
+    /// Fraction of neurons that goes, from 0 (exclusive) to 1 (exclusive).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ratio: Option<Fraction>,
+    /// Whether neurons compete over all targets or within each layer; goes with `ratio`. `per_site` where not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<UnitScope>,
     /// Neurons that stay in each layer. Instead of `ratio`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65536), example = 32)]
@@ -84,9 +91,10 @@ fn rows() -> usize {
 
 impl NeuronsParameters {
     fn structure(&self) -> Structure {
-        let Self { ratio, keep, importance, reconstruct, round_to, calibration_rows } = *self;
+        let Self { ratio, scope, keep, importance, reconstruct, round_to, calibration_rows } = *self;
         let kind = Kind { tables: &["neurons"], one: "neuron", lacking: "hidden neurons" };
-        Structure { kind, ratio, keep, importance, reconstruct, round_to, calibration_rows }
+        let share = Share { ratio, scope, keep, round_to };
+        Structure { kind, share, importance, reconstruct, calibration_rows }
     }
 }
 
@@ -105,7 +113,7 @@ impl Definition for Neurons {
     };
 
     fn check(parameters: &NeuronsParameters) -> Vec<Problem> {
-        parameters.structure().problems()
+        parameters.structure().share.problems()
     }
 
     fn plan(parameters: &NeuronsParameters, cx: &PlanCx<'_>) -> Result<Effect, Vec<Problem>> {

@@ -12,6 +12,7 @@ use serde_json::json;
 use super::gradients;
 use super::importance::{by_activation, by_magnitude, by_taylor, keep_best};
 use super::reconstruct::Reconstruction;
+use super::share::{Share, relative};
 use crate::calibration::{self, Calibration};
 use crate::context::Cx;
 use crate::effect::{Effect, PlanCx};
@@ -50,43 +51,19 @@ pub(crate) struct Kind {
 pub(crate) struct Structure {
     /// What is removed.
     pub(crate) kind: Kind,
-    /// The share of each group that goes;
-    pub(crate) ratio: Option<Fraction>,
-    /// or how many stay.
-    pub(crate) keep: Option<usize>,
+    /// How many go.
+    pub(crate) share: Share,
     /// Which go.
     pub(crate) importance: Importance,
     /// What reads the units is fitted anew to those that are left.
     pub(crate) reconstruct: bool,
-    /// What stays is rounded up to a multiple of this.
-    pub(crate) round_to: usize,
     /// At most this many rows are looked at.
     pub(crate) calibration_rows: usize,
 }
 
 impl Structure {
-    /// How many of `count` units stay.
-    pub(crate) fn kept(&self, count: usize) -> usize {
-        let removed = self.ratio.map_or(0, |ratio| (count as f64 * ratio.value()).round() as usize);
-        let kept = self.keep.unwrap_or(count.saturating_sub(removed)).max(1);
-        kept.next_multiple_of(self.round_to.max(1)).min(count)
-    }
-
     fn looks_at_rows(&self) -> bool {
         self.reconstruct || self.importance != Importance::Magnitude
-    }
-
-    /// What is wrong with it: one of the two amounts has to be given.
-    pub(crate) fn problems(&self) -> Vec<Problem> {
-        let mut problems: Vec<Problem> = self.ratio.and_then(|it| it.problem("/ratio")).into_iter().collect();
-        match (self.ratio, self.keep) {
-            (None, None) => problems
-                .push(Problem::new("", "has neither `ratio` nor `keep`").help("such as `ratio: 0.5` or `keep: 32`")),
-            (Some(_), Some(_)) => problems
-                .push(Problem::new("/keep", "cannot be given together with `ratio`").help("remove one of the two")),
-            _ => (),
-        }
-        problems
     }
 
     /// The model afterwards.
@@ -118,7 +95,7 @@ impl Structure {
     /// When a weight or an activation is not finite, or the model does not run.
     pub(crate) fn run(&self, cx: &Cx<'_>, mut model: Checkpoint) -> Result<Outcome, PassError> {
         let mut groups = self.groups(&model.outline(), cx.sites)?;
-        groups.retain(|group| self.kept(group.count) < group.count);
+        groups.retain(|group| self.share.fewest(group.count) < group.count);
         let calibration =
             self.looks_at_rows().then(|| Calibration::new(cx, &model, self.calibration_rows)).transpose()?;
         let scores = match (self.importance, &calibration) {
@@ -126,14 +103,22 @@ impl Structure {
             (Importance::Taylor, _) => by_taylor(cx, &model, self.calibration_rows, &groups)?,
             _ => groups.iter().map(|group| by_magnitude(&model, group)).collect::<Result<_, _>>()?,
         };
-        let kept: Vec<Vec<usize>> =
-            groups.iter().zip(&scores).map(|(group, scores)| keep_best(scores, self.kept(group.count))).collect();
+        let counts = self.share.counts(&self.comparable(&scores));
+        let kept = counts.iter().zip(&scores).map(|(&count, scores)| keep_best(scores, count));
+        let mut kept: Vec<(UnitGroup, Vec<usize>)> = groups.into_iter().zip(kept.collect::<Vec<_>>()).collect();
         let mut receipt = Receipt::default();
-        let kept: Vec<(UnitGroup, Vec<usize>)> = groups.into_iter().zip(kept).collect();
         for ((group, kept), scores) in kept.iter().zip(&scores) {
             self.record(&mut receipt, group, kept, scores);
         }
         self.summarize(&mut receipt);
+        kept.retain(|(group, kept)| kept.len() < group.count);
+        if kept.is_empty() {
+            let (one, round_to) = (self.kind.one, self.share.round_to);
+            return Err(PassError::Failed(format!(
+                "removes no {one}: rounded up to a multiple of {round_to}, all stay in every layer; lower `round_to`, or \
+                raise `ratio`"
+            )));
+        }
         if let Some(calibration) = calibration.filter(|_| self.reconstruct) {
             let mut sites = model.outline().sites()?;
             let mut reconstruction = Reconstruction::new(&kept, &sites);
@@ -149,6 +134,14 @@ impl Structure {
         Ok(Outcome { model, receipt })
     }
 
+    /// Scores that can be ranked over all groups; those of the loss are of one unit as they are.
+    fn comparable(&self, scores: &[Vec<f64>]) -> Vec<Vec<f64>> {
+        match self.importance {
+            Importance::Taylor => scores.to_vec(),
+            Importance::Magnitude | Importance::Activation => scores.iter().map(|scores| relative(scores)).collect(),
+        }
+    }
+
     /// The groups of the targeted sites, in forward order.
     fn groups(&self, outline: &Outline, sites: &[Site]) -> Result<Vec<UnitGroup>, PassError> {
         let targeted = |group: &UnitGroup| {
@@ -161,19 +154,23 @@ impl Structure {
     fn shrink(&self, cx: &PlanCx<'_>, effect: &mut Effect) -> Result<(), Problem> {
         let failed = |error: String| Problem::new("", error);
         let groups = self.groups(cx.outline, cx.sites).map_err(|error| failed(error.to_string()))?;
+        let mut all = 0;
         for site in cx.sites {
             let Some(group) = groups.iter().find(|group| group.site == site.name) else {
                 effect.skips.push((site.name.clone(), format!("has no {}", self.kind.lacking)));
                 continue;
             };
-            let (kept, units) = (self.kept(group.count), self.many());
-            if kept == group.count {
-                effect.skips.push((site.name.clone(), format!("all of its {kept} {units} stay")));
+            let (kept, units) = (self.share.kept(group.count), self.many());
+            if self.share.fewest(group.count) == group.count {
+                effect.skips.push((site.name.clone(), format!("all of its {} {units} stay", group.count)));
                 continue;
             }
             keep_units_outline(&mut effect.outline, group, kept).map_err(|error| failed(error.to_string()))?;
             effect.touches.push(site.name.clone());
-            effect.notes.push(format!("`{}`: {kept} of {} {units} stay", site.name, group.count));
+            all += group.count;
+            if !self.share.is_global() {
+                effect.notes.push(format!("`{}`: {kept} of {} {units} stay", site.name, group.count));
+            }
         }
         effect.memory = cx.outline.parameters() * if self.importance == Importance::Taylor { 12 } else { 4 };
         if self.reconstruct {
@@ -186,6 +183,24 @@ impl Structure {
         if effect.touches.is_empty() {
             return Err(Problem::new("", format!("removes no {} ({})", self.kind.one, reasons().join("; "))));
         }
+        if self.share.is_global() { self.foresee(all, effect) } else { Ok(()) }
+    }
+
+    /// Says what is known of units that compete over all targets: which of them go is found by running.
+    fn foresee(&self, all: usize, effect: &mut Effect) -> Result<(), Problem> {
+        let (units, layers) = (self.many(), effect.touches.len());
+        let removed = self.share.removed(all).min(all - layers);
+        if removed == 0 {
+            let ratio = self.share.ratio.map_or(0.0, Fraction::value);
+            return Err(Problem::new("/ratio", format!("is `{ratio}`, which removes none of the {all} {units}")));
+        }
+        let at_least = if self.share.round_to > 1 { "at least " } else { "" };
+        let kept = all - removed;
+        effect.exact = layers == 1;
+        let found = "; how many in each is found by running, and the size is that of equal shares";
+        let unsure = if effect.exact { "" } else { found };
+        let layers = counted(layers, "layer");
+        effect.notes.push(format!("{at_least}{kept} of {all} {units} stay in {layers}{unsure}"));
         Ok(())
     }
 

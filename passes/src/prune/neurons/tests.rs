@@ -136,7 +136,7 @@ fn every_hidden_layer_is_cut_and_the_rest_named() {
 #[case(json!({"keep": 12}), 10)]
 fn widths_are_rounded(#[case] parameters: Value, #[case] kept: usize) {
     let parameters: super::NeuronsParameters = serde_json::from_value(parameters).unwrap();
-    assert_eq!(parameters.structure().kept(10), kept);
+    assert_eq!(parameters.structure().share.kept(10), kept);
 }
 
 #[test]

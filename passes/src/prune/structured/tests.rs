@@ -9,11 +9,13 @@ use rand::RngExt as _;
 use rstest::rstest;
 use serde_json::{Value, json};
 
+use super::{Importance, Kind, Structure};
 use crate::builtin;
 use crate::pass::Definition;
 use crate::prune::channels::Channels;
 use crate::prune::heads::Heads;
 use crate::prune::neurons::Neurons;
+use crate::prune::share::{Share, UnitScope};
 use crate::testing::transformers::{decoder, encoder, of_tokens};
 use crate::testing::{Bench, built, classes, inputs, labels, matrix};
 
@@ -184,6 +186,7 @@ fn readers_of_silent_channels_stay_as_they_were() {
 #[case(json!({}), "", "has neither `ratio` nor `keep`")]
 #[case(json!({"ratio": 1}), "/ratio", "is `1`, expected a number from 0 (exclusive) to 1 (exclusive)")]
 #[case(json!({"ratio": 0}), "/ratio", "is `0`, expected a number from 0 (exclusive) to 1 (exclusive)")]
+#[case(json!({"keep": 2, "scope": "global"}), "/scope", "goes with `ratio`, but `keep` is given")]
 fn all_and_nothing_are_refused(#[case] parameters: Value, #[case] pointer: &str, #[case] message: &str) {
     for configured in [
         builtin::pass::<Heads>().configure(&parameters),
@@ -193,6 +196,97 @@ fn all_and_nothing_are_refused(#[case] parameters: Value, #[case] pointer: &str,
         let problems = configured.err().unwrap();
         assert_eq!((problems[0].pointer.as_str(), problems[0].message.as_str()), (pointer, message));
     }
+}
+
+/// Two hidden layers whose neurons have the importances 10, 20, 90 and 3, 3.3, 2.7: over their means 0.25, 0.5, 2.25 and
+/// 1, 1.1, 0.9.
+fn uneven() -> Checkpoint {
+    let mut model = built(&[3, 3], inputs(1), labels(&["a", "b"]));
+    model.set_tensor("layers.0.weight", matrix(&[&[10.0], &[-20.0], &[90.0]]));
+    model.set_tensor("layers.1.weight", matrix(&[&[1.0, -1.0, 1.0], &[1.1, 1.1, 1.1], &[0.9, 0.9, -0.9]]));
+    model
+}
+
+#[test]
+fn a_global_ranking_takes_from_the_layers_that_can_spare_units() {
+    let parameters = json!({"ratio": 0.34, "scope": "global"});
+    let outcome = Bench::empty().run::<Neurons>(&parameters, &uneven()).unwrap();
+    let kept = |layer: &str| outcome.receipt.details[layer]["kept"].clone();
+    assert_eq!((kept("layers.0"), kept("layers.1")), (json!([2]), json!([0, 1, 2])));
+    assert_eq!(outcome.receipt.summary, "kept 4 of 6 neurons in 2 layers");
+    assert_eq!(outcome.model.tensor("layers.1.weight").unwrap().dims(), [3, 1]);
+    let effect = Bench::empty().plan::<Neurons>(&parameters, &uneven()).unwrap();
+    let unsure = "; how many in each is found by running, and the size is that of equal shares";
+    assert_eq!(effect.notes, [format!("4 of 6 neurons stay in 2 layers{unsure}")]);
+    assert!(!effect.exact);
+    assert_eq!(effect.outline.weights["layers.0.weight"].shape(), [2, 1]);
+}
+
+#[test]
+fn slopes_of_the_loss_are_ranked_as_they_are() {
+    let kept = |importance: Importance| {
+        let kind = Kind { tables: &["neurons"], one: "neuron", lacking: "neurons" };
+        let ratio = serde_json::from_value(json!(0.34)).unwrap();
+        let share = Share { ratio, scope: Some(UnitScope::Global), keep: None, round_to: 1 };
+        let structure = Structure { kind, share, importance, reconstruct: false, calibration_rows: 8 };
+        share.counts(&structure.comparable(&[vec![10.0, 20.0, 90.0], vec![3.0, 3.3, 2.7]]))
+    };
+    assert_eq!(kept(Importance::Activation), [1, 3]);
+    assert_eq!(kept(Importance::Taylor), [3, 1]);
+}
+
+/// What is left of each layer is found in the weights alone when the directory is opened again.
+#[test]
+fn layers_of_different_widths_survive_a_round_trip() {
+    let opened = |model: &Checkpoint| {
+        let directory = tempfile::tempdir().unwrap();
+        model.save(directory.path()).unwrap();
+        Checkpoint::open(directory.path()).unwrap()
+    };
+    let (quarter, model) = (json!({"ratio": 0.25, "scope": "global"}), decoder());
+    let heads = Bench::empty().run::<Heads>(&quarter, &model).unwrap().model;
+    let both = Bench::empty().run::<Neurons>(&quarter, &heads).unwrap().model;
+    let rows =
+        |part: &str| [0, 1].map(|layer| both.tensor(&format!("model.layers.{layer}.{part}.weight")).unwrap().dims()[0]);
+    assert_eq!(rows("self_attn.q_proj").iter().sum::<usize>(), 12);
+    assert_eq!(rows("mlp.down_proj"), [8, 8]);
+    assert_ne!(rows("mlp.gate_proj")[0], rows("mlp.gate_proj")[1]);
+    assert_eq!(rows("mlp.gate_proj").iter().sum::<usize>(), 18);
+    assert_eq!(opened(&both).outline(), both.outline());
+    assert_eq!(of_tokens(&opened(&both)), of_tokens(&both));
+    let dense = Bench::empty().run::<Neurons>(&json!({"ratio": 0.34, "scope": "global"}), &uneven()).unwrap().model;
+    assert_eq!(opened(&dense).outline(), dense.outline());
+    let image = Bench::empty().run::<Channels>(&json!({"ratio": 0.3, "scope": "global"}), &convnet()).unwrap().model;
+    assert_eq!(opened(&image).outline(), image.outline());
+}
+
+#[test]
+fn a_global_ranking_that_removes_nothing_is_refused() {
+    let refused = |parameters: Value, model: &Checkpoint| {
+        let problem = Bench::empty().plan::<Neurons>(&parameters, model).unwrap_err().remove(0);
+        (problem.pointer, problem.message)
+    };
+    let none = ("/ratio".to_owned(), "is `0.05`, which removes none of the 6 neurons".to_owned());
+    assert_eq!(refused(json!({"ratio": 0.05, "scope": "global"}), &uneven()), none);
+    let (_, message) = refused(json!({"ratio": 0.5, "scope": "global", "round_to": 4}), &uneven());
+    assert!(message.starts_with("removes no neuron (`layers.0`: all of its 3 neurons stay;"), "{message}");
+    let four = built(&[4, 4], inputs(1), labels(&["a", "b"]));
+    let parameters = json!({"ratio": 0.125, "scope": "global", "round_to": 2});
+    let effect = Bench::empty().plan::<Neurons>(&parameters, &four).unwrap();
+    assert!(effect.notes[0].starts_with("at least 7 of 8 neurons stay in 2 layers; "), "{:?}", effect.notes);
+    let error = Bench::empty().run::<Neurons>(&parameters, &four).unwrap_err().to_string();
+    let expected = "removes no neuron: rounded up to a multiple of 2, all stay in every layer; lower `round_to`, or raise \
+        `ratio`";
+    assert_eq!(error, expected);
+}
+
+#[test]
+fn one_layer_alone_is_foreseen() {
+    let (model, parameters) = (built(&[4], inputs(1), labels(&["a", "b"])), json!({"ratio": 0.5, "scope": "global"}));
+    let effect = Bench::empty().plan::<Neurons>(&parameters, &model).unwrap();
+    assert!(effect.exact);
+    assert_eq!(effect.notes, ["2 of 4 neurons stay in 1 layer"]);
+    Bench::empty().run::<Neurons>(&parameters, &model).unwrap();
 }
 
 #[test]
