@@ -13,6 +13,7 @@ const DOWNLOADED: &[&str] = &[
     "fashion-mnist.yaml",
     "prune-heads.yaml",
     "prune-layers.yaml",
+    "sentiment-student.yaml",
 ];
 
 /// Measures that follow from shapes alone.

@@ -129,7 +129,9 @@ impl Cache {
         let beside = new.path().join(BESIDE);
         std::fs::create_dir(&beside).map_err(wrong)?;
         for (name, bytes) in &cached.receipt.files {
-            std::fs::write(beside.join(name), bytes).map_err(wrong)?;
+            let path = beside.join(name);
+            std::fs::create_dir_all(path.parent().unwrap_or(&beside)).map_err(wrong)?;
+            std::fs::write(path, bytes).map_err(wrong)?;
         }
         let entry = Entry {
             parts: parts.clone(),

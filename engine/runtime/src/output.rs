@@ -157,7 +157,7 @@ impl OutputDirectory {
         Ok(())
     }
 
-    /// Writes a file of a stage whole.
+    /// Writes a file of a stage whole, in its directory where its name has one.
     ///
     /// # Errors
     /// When it cannot be written, or something lies there that no run wrote.
@@ -166,6 +166,8 @@ impl OutputDirectory {
         if path.exists() && !is_record(&self.path.join(REPORT)) {
             return Err(OutputError::Foreign(path));
         }
+        let wrong = |source| OutputError::Write { path: path.clone(), source };
+        std::fs::create_dir_all(path.parent().unwrap_or(&self.path)).map_err(wrong)?;
         self.write(name, bytes)
     }
 

@@ -27,8 +27,8 @@ pub struct Lora {
     /// given.
     #[schemars(inner(length(min = 1)), example = targets_example())]
     pub targets: Vec<String>,
-    /// Whether the adapters are left beside the model too, as `adapter_model.safetensors` and `adapter_config.json` in
-    /// the layout of peft. For models that embed or continue texts.
+    /// Whether the adapters are left beside the model too, as `STAGE.adapter`, a directory that peft opens. For models
+    /// that embed or continue texts.
     pub keep_adapters: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Adapters as files in the layout of peft (`adapter_config.json`, `adapter_model.safetensors`).
+//! Adapters as files in the layout of peft.
 
 use std::collections::BTreeMap;
 
@@ -7,6 +7,10 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde_json::json;
 
 use crate::error::PassError;
+
+/// They lie in a directory of their own, as peft opens it.
+const CONFIG: &str = "adapter/adapter_config.json";
+const TENSORS: &str = "adapter/adapter_model.safetensors";
 
 /// Both files, by name.
 ///
@@ -37,7 +41,7 @@ pub(super) fn files(lora: &Lora, adapters: &[LowRank]) -> Result<BTreeMap<String
         "target_modules": adapters.iter().map(|adapter| &adapter.site).collect::<Vec<_>>(),
     });
     let config = serde_json::to_vec_pretty(&config).map_err(|error| PassError::Failed(error.to_string()))?;
-    Ok([("adapter_config.json".to_owned(), config), ("adapter_model.safetensors".to_owned(), tensors)].into())
+    Ok([(CONFIG.to_owned(), config), (TENSORS.to_owned(), tensors)].into())
 }
 
 #[cfg(test)]
@@ -46,7 +50,7 @@ mod tests {
     use safetensors::SafeTensors;
     use serde_json::{Value, json};
 
-    use super::files;
+    use super::{CONFIG, TENSORS, files};
 
     /// Names and shapes as peft 0.21.2 writes them for a layer of 3 inputs and 2 outputs at rank 1.
     #[test]
@@ -55,10 +59,10 @@ mod tests {
         let site = "model.layers.0.self_attn.q_proj".to_owned();
         let adapter = LowRank { site, sides: [3, 2], down: vec![1.0, 2.0, 3.0], up: vec![4.0, 5.0] };
         let files = files(&lora, &[adapter]).unwrap();
-        let config: Value = serde_json::from_slice(&files["adapter_config.json"]).unwrap();
+        let config: Value = serde_json::from_slice(&files[CONFIG]).unwrap();
         assert_eq!((&config["r"], &config["lora_alpha"]), (&json!(1), &json!(16.0)));
         assert_eq!(config["target_modules"], json!(["model.layers.0.self_attn.q_proj"]));
-        let tensors = SafeTensors::deserialize(&files["adapter_model.safetensors"]).unwrap();
+        let tensors = SafeTensors::deserialize(&files[TENSORS]).unwrap();
         let named = |part: &str| {
             let name = format!("base_model.model.model.layers.0.self_attn.q_proj.{part}.weight");
             let tensor = tensors.tensor(&name).unwrap();

@@ -45,6 +45,19 @@ fn fashion_mnist_reads_as_images_with_labels() {
     assert_eq!(data.columns(), ["features", "label"]);
 }
 
+/// Too long to run here.
+#[test]
+fn a_recipe_of_minutes_over_downloads_plans() {
+    asset("minilm/model.safetensors");
+    let scratch = Scratch::new();
+    let mut command = scratch.paring();
+    let output =
+        command.args(["plan", "recipes/sentiment-student.yaml", "--root", "tests/assets/files"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let plan = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(plan.contains("distill/features") && plan.contains("69.6 MB"), "{plan}");
+}
+
 #[rstest::rstest]
 #[case("fashion-mnist", "fashion-mnist/train-images-idx3-ubyte.gz")]
 #[case("distill-embeddings", "minilm/model.safetensors")]
