@@ -53,6 +53,22 @@ pub fn units(outline: &Outline) -> Result<Vec<UnitGroup>> {
     Ok(walk(outline)?.map(|(_, groups)| groups).unwrap_or_default())
 }
 
+/// The numbers of the stream that all layers of a transformer read and write, as units that can be removed one by one;
+/// `None` where the family has no such stream. They are a table of their own: a norm reads all of them at once, so that
+/// even without one that is always zero the rest is not as it was.
+///
+/// # Errors
+/// When the tensors do not fit the configuration.
+pub fn stream(outline: &Outline) -> Result<Option<UnitGroup>> {
+    let (words, walk) = match outline.config.as_ref().map(|config| &config.spec) {
+        Some(Spec::Bert(spec)) => (spec.names().words(), bert::survey(spec, &outline.weights)?),
+        Some(Spec::Llama(spec)) => (spec.words(), llama::survey(spec, &outline.weights)?),
+        Some(Spec::Mlp(_) | Spec::Convnet(_)) | None => return Ok(None),
+    };
+    let columns = outline.weights.get(&format!("{words}.weight")).and_then(|weight| weight.shape().get(1));
+    Ok(columns.map(|&count| walk.into_stream(words, count)))
+}
+
 /// Multiply-accumulate operations for one input row, over all linear and convolution layers. A model that reads tokens
 /// has rows of any length: counted are the linear layers for one token (an output layer that sees one token of a text
 /// too), neither lookups nor the products of tokens with each other in attention, which grow with the length.

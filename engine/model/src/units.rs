@@ -10,18 +10,21 @@ use crate::checkpoint::{Checkpoint, Weight};
 use crate::error::{ModelError, Result};
 use crate::families::settle;
 use crate::outline::{Outline, WeightOutline};
+use crate::outputs::Outputs;
 
 /// A group of units of one kind that are removed one by one: the neurons of a hidden layer, the channels of a
-/// convolution, the heads of an attention.
+/// convolution, the heads of an attention, the numbers of the stream between layers.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct UnitGroup {
     /// The site whose outputs these are: `layers.0`.
     pub site: String,
-    /// "neurons", "channels", "heads" or "kv_groups" (a key-value head with the query heads that share it).
+    /// "neurons", "channels", "heads", "kv_groups" (a key-value head with the query heads that share it) or "dimensions"
+    /// (of the stream).
     pub kind: &'static str,
     /// How many units there are.
     pub count: usize,
-    /// Which parts of which tensors belong to a unit; the first is the producing weight (axis 0).
+    /// Which parts of which tensors belong to a unit; the first is the producing weight (axis 0; for dimensions a table,
+    /// axis 1).
     pub slices: Vec<Slice>,
 }
 
@@ -59,8 +62,11 @@ pub fn keep_units(model: &mut Checkpoint, group: &UnitGroup, keep: &[usize]) -> 
         model.set_weight(name, Weight::Dense { tensor, masked });
     }
     if let Some(mut config) = model.config().cloned() {
+        let mut outputs = model.outputs().cloned();
         settle(&mut config, &model.outline().weights);
+        settle_outputs(&mut outputs, config.output);
         model.set_config(config);
+        outputs.into_iter().for_each(|outputs| model.set_outputs(outputs));
     }
     Ok(())
 }
@@ -87,8 +93,16 @@ pub fn keep_units_outline(outline: &mut Outline, group: &UnitGroup, kept: usize)
     outline.weights = weights;
     if let Some(config) = &mut outline.config {
         settle(config, &outline.weights);
+        settle_outputs(&mut outline.outputs, config.output);
     }
     Ok(())
+}
+
+/// An embedding has as many numbers as the head gives.
+fn settle_outputs(outputs: &mut Option<Outputs>, output: usize) {
+    if let Some(Outputs::Embed { width, .. }) = outputs {
+        *width = output;
+    }
 }
 
 /// The tensors and dimensions that the group's slices lie on, each once, in their order.

@@ -114,7 +114,7 @@ fn in_order_of(order: &Map<String, Value>, mut map: Map<String, Value>) -> Map<S
     ordered
 }
 
-fn pretty(value: &impl Serialize) -> Result<Vec<u8>> {
+pub(super) fn pretty(value: &impl Serialize) -> Result<Vec<u8>> {
     let unwritable = |error: serde_json::Error| ModelError::Unsupported(format!("the model's settings: {error}"));
     let mut text = serde_json::to_vec_pretty(value).map_err(unwritable)?;
     text.push(b'\n');

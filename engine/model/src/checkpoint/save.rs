@@ -4,8 +4,10 @@ use std::fs::{File, create_dir_all};
 use std::io::Write;
 use std::path::Path;
 
+use serde_json::Value;
+
 use super::Checkpoint;
-use super::paring::{Paring, config_text};
+use super::paring::{Paring, config_text, pretty};
 use crate::config::Spec;
 use crate::error::{ModelError, Result};
 use crate::families::Head;
@@ -16,6 +18,7 @@ pub(super) fn save(model: &Checkpoint, directory: &Path) -> Result<()> {
     create(directory)?;
     carry(model, directory)?;
     write_made(model, directory)?;
+    write_head_files(model, directory)?;
     write_projections(model, directory)?;
     write_whole(directory, WEIGHTS, &mut |out| write_weights(model, &directory.join(WEIGHTS), out))?;
     if let Some(text) = config_text(model)? {
@@ -60,6 +63,20 @@ fn write_projections(model: &Checkpoint, directory: &Path) -> Result<()> {
         }
         let parent = directory.join(&projection.directory);
         write_whole(&parent, WEIGHTS, &mut |out| write_weights(&part, &directory.join(&path), out))?;
+    }
+    Ok(())
+}
+
+/// Writes the carried files that say what the head is, where the model is not what they said any more.
+fn write_head_files(model: &Checkpoint, directory: &Path) -> Result<()> {
+    let Some(Spec::Bert(spec)) = model.config().map(|config| &config.spec) else { return Ok(()) };
+    for (name, value) in &spec.files {
+        let Some(path) = model.carried.files.get(Path::new(name)) else { continue };
+        let text =
+            std::fs::read(path).map_err(|source| ModelError::Io { action: "read", path: path.clone(), source })?;
+        if !serde_json::from_slice::<Value>(&text).is_ok_and(|said| said == *value) {
+            write_text(directory, name, &pretty(value)?)?;
+        }
     }
     Ok(())
 }

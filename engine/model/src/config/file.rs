@@ -62,12 +62,13 @@ impl Config {
 }
 
 impl Config {
-    /// Everything in the files beside the weights that decides what the model computes.
+    /// Everything in the files beside the weights that decides what the model computes, whatever the order of keys.
     pub(crate) fn identity(&self) -> Result<Map<String, Value>> {
         let mut map = self.to_map()?;
         if let Spec::Bert(spec) = &self.spec {
             map.extend(spec.files.clone());
         }
+        map.sort_keys();
         Ok(map)
     }
 }

@@ -8,7 +8,10 @@ pub(crate) fn settle(config: &mut Config, weights: Known<'_>) {
     match &mut config.spec {
         Spec::Mlp(spec) => settle_mlp(spec, weights),
         Spec::Convnet(spec) => settle_convnet(spec, weights),
-        Spec::Bert(spec) => super::bert::settle(spec, weights),
+        Spec::Bert(spec) => {
+            super::bert::settle(spec, weights);
+            set(&mut config.output, spec.output(weights).ok());
+        }
         Spec::Llama(spec) => super::llama::settle(spec, weights),
     }
 }

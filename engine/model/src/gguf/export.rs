@@ -175,7 +175,7 @@ impl<'a> Plan<'a> {
                     "its {queries} heads of {} are not {} numbers wide in all, as loaders of `{}` take for granted",
                     spec.head_width, self.hidden, self.architecture
                 ),
-                "leave attention heads out of pruning, or export to safetensors",
+                "remove as large a part of the attention heads as of the width, or export to safetensors",
             ),
             (
                 spec.activation != Nonlinearity::Silu,

@@ -12,3 +12,4 @@ mod support;
 mod tiny;
 mod transformer_parity;
 mod transformer_use;
+mod width;

@@ -133,6 +133,30 @@ fn layers_of_different_widths_are_told() {
     assert_eq!(widths, [24, 48]);
 }
 
+/// Loaders of `qwen3` read how wide heads are; those of the others take it that heads are as wide as the stream in all.
+#[rstest]
+fn a_narrower_stream_is_told(#[values("llama", "qwen2", "qwen3")] name: &str) {
+    let mut model = Checkpoint::open(&fixture(&format!("{name}.gguf"))).unwrap();
+    let stream = paring_model::families::stream(&model.outline()).unwrap().unwrap();
+    let keep: Vec<usize> = (0..stream.count).filter(|place| place % 2 == 1).collect();
+    paring_model::units::keep_units(&mut model, &stream, &keep).unwrap();
+    if name != "qwen3" {
+        let reason = model.gguf_refusals(&model.outline()).remove(0).reason;
+        assert!(reason.ends_with(&format!("wide in all, as loaders of `{name}` take for granted")), "{reason}");
+        for group in model.outline().units().unwrap().iter().filter(|group| group.kind == "kv_groups") {
+            let half: Vec<usize> = (0..group.count / 2).collect();
+            paring_model::units::keep_units(&mut model, group, &half).unwrap();
+        }
+    }
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("a.gguf");
+    model.save_gguf(&path, "tiny").unwrap();
+    let opened = Checkpoint::open(&path).unwrap();
+    assert_eq!(opened.outline().weights, model.outline().weights);
+    assert_eq!(logits(&opened), logits(&model));
+    assert!(worst(&stock(name, &path), &logits(&model)) < 2e-5);
+}
+
 #[test]
 fn what_loaders_would_refuse_is_refused() {
     let said = |model: &Checkpoint| -> Vec<String> {

@@ -56,6 +56,11 @@ impl Names {
         }
     }
 
+    /// The same where the stock models have one that nothing reads.
+    pub(crate) fn spare_pooler(&self) -> String {
+        self.at("pooler.dense")
+    }
+
     pub(crate) fn classifier(&self, known: Known<'_>) -> String {
         let two = known.contains_key("classifier.out_proj.weight");
         if two { "classifier.out_proj".to_owned() } else { "classifier".to_owned() }

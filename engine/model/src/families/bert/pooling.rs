@@ -36,6 +36,11 @@ impl Projection {
         format!("{}.linear", self.directory)
     }
 
+    /// The file of its settings.
+    fn file(&self) -> String {
+        format!("{}/config.json", self.directory)
+    }
+
     /// The name of its weight.
     pub(crate) fn weight(&self) -> String {
         format!("{}.linear.weight", self.directory)
@@ -51,6 +56,18 @@ pub(super) fn read(file: &dyn Fn(&str) -> Result<Option<Value>>, read: &mut Map<
     }
     let Modules { pooling, projections, normalize, .. } = modules;
     Ok(Head::Embedding { pooling, projections, normalize })
+}
+
+/// Writes how wide the tokens' vectors are into the files that say so.
+pub(super) fn settle(head: &Head, hidden: usize, files: &mut Map<String, Value>) {
+    let first = match head {
+        Head::Embedding { projections, .. } => projections.first().map(Projection::file),
+        Head::Text | Head::Token => None,
+    };
+    for (name, file) in files {
+        let key = if first.as_ref() == Some(name) { "in_features" } else { "word_embedding_dimension" };
+        file.get_mut(key).into_iter().for_each(|width| *width = Value::from(hidden));
+    }
 }
 
 /// The directories of the dense layers after pooling that a modules.json names.

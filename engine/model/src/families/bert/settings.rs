@@ -87,10 +87,10 @@ impl Settings {
 
 /// Numbers in one head: as said, or the stream's width over the number of heads. It stays when heads are removed.
 fn head_width(keys: &mut Keys<'_>, width: &str, heads: &str) -> Result<usize> {
+    let (hidden, count) = (keys.required(width)?, keys.required(heads)?);
     if let Some(head_width) = keys.count("head_dim")? {
         return Ok(head_width);
     }
-    let (hidden, count) = (keys.required(width)?, keys.required(heads)?);
     if hidden.is_multiple_of(count) {
         return Ok(hidden / count);
     }

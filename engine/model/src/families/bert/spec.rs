@@ -139,8 +139,9 @@ impl BertSpec {
     }
 }
 
-/// Writes the feed-forward width back where it is the same in all layers.
+/// Writes widths back: that of the stream, and others where they are the same in all layers.
 pub(crate) fn settle(spec: &mut BertSpec, known: Known<'_>) {
+    settle_stream(spec, known);
     let names = spec.names();
     let width = |layer| known.get(&format!("{}.weight", names.layer(layer).up)).and_then(|it| it.shape().first());
     let mut widths = (0..spec.layers).map_while(width);
@@ -148,6 +149,31 @@ pub(crate) fn settle(spec: &mut BertSpec, known: Known<'_>) {
     let Some(&first) = widths.next().filter(|first| widths.all(|other| other == *first)) else { return };
     if let Some(value) = spec.keys.get_mut(key) {
         *value = Value::from(first);
+    }
+}
+
+/// Writes back how wide the stream is, in the files beside config.json too. Once that is not what it was, neither is the
+/// number of heads what it follows from.
+fn settle_stream(spec: &mut BertSpec, known: Known<'_>) {
+    let names = spec.names();
+    let shape = |name: &str| known.get(&format!("{name}.weight")).map(|weight| weight.shape());
+    let Some(&hidden) = shape(&names.words()).and_then(|shape| shape.get(1)) else { return };
+    let (width, heads) = match spec.scheme {
+        Scheme::DistilBert => ("dim", "n_heads"),
+        Scheme::Bert | Scheme::Roberta | Scheme::Mpnet => ("hidden_size", "num_attention_heads"),
+    };
+    if spec.keys.get(width) != Some(&Value::from(hidden)) {
+        spec.keys.insert(width.to_owned(), Value::from(hidden));
+        spec.keys.insert("head_dim".to_owned(), Value::from(spec.head_width));
+        pooling::settle(&spec.head, hidden, &mut spec.files);
+    }
+    if !spec.keys.contains_key("head_dim") {
+        return;
+    }
+    let rows = |layer| shape(&names.layer(layer).query)?.first().copied();
+    let mut counts = (0..spec.layers).map_while(rows).map(|rows| rows / spec.head_width.max(1));
+    if let Some(first) = counts.next().filter(|first| counts.all(|other| other == *first)) {
+        spec.keys.insert(heads.to_owned(), Value::from(first));
     }
 }
 

@@ -13,11 +13,12 @@ pub(crate) fn survey<'a>(spec: &BertSpec, known: Known<'a>) -> Result<Walk<'a>> 
     let mut walk = Walk::new(NAME, known);
     let names = spec.names();
     let hidden = walk.table(&names.words(), None, false)?;
-    walk.table(&names.positions(), Some(hidden), false)?;
-    if let Some(types) = names.types() {
-        walk.table(&types, Some(hidden), false)?;
+    walk.carry(&format!("{}.weight", names.words()), 1);
+    for name in [Some(names.positions()), names.types()].into_iter().flatten() {
+        walk.table(&name, Some(hidden), false)?;
+        walk.carry(&format!("{name}.weight"), 1);
     }
-    norm(&walk, &names.norm(), hidden)?;
+    norm(&mut walk, &names.norm(), hidden)?;
     let heads = names.relative().map(|relative| walk.table(&relative, None, false)).transpose()?;
     let mut before = names.norm();
     for layer in 0..spec.layers {
@@ -39,8 +40,11 @@ pub(super) fn norm_parts(has: &dyn Fn(&str) -> bool, name: &str) -> [String; 2] 
     [part("weight", "gamma"), part("bias", "beta")]
 }
 
-fn norm(walk: &Walk<'_>, name: &str, width: usize) -> Result<()> {
-    norm_parts(&|name| walk.has(name), name).iter().try_for_each(|part| walk.expect(part, &[width]))
+/// A norm of the stream.
+fn norm(walk: &mut Walk<'_>, name: &str, width: usize) -> Result<()> {
+    let parts = norm_parts(&|name| walk.has(name), name);
+    parts.iter().for_each(|part| walk.carry(part, 0));
+    parts.iter().try_for_each(|part| walk.expect(part, &[width]))
 }
 
 fn attention(
@@ -124,19 +128,45 @@ fn head(spec: &BertSpec, hidden: usize, before: &str, walk: &mut Walk<'_>) -> Re
         Head::Text => {
             let pooled = walk.linear(draft(names.pooler(), Role::Pooler, hidden, Some(before)))?;
             walk.fold(&[&names.pooler()], &Fold::Norm(before.to_owned()));
-            walk.linear(draft(names.classifier(walk.known()), Role::Head, pooled, None))?;
+            let classifier = names.classifier(walk.known());
+            walk.linear(draft(classifier.clone(), Role::Head, pooled, None))?;
+            pooler(&names.pooler(), [pooled, hidden], walk);
+            if pooled == hidden {
+                walk.carry(&format!("{classifier}.weight"), 1);
+            }
         }
         Head::Token => {
             let classifier = names.classifier(walk.known());
             walk.linear(draft(classifier.clone(), Role::Head, hidden, Some(before)))?;
+            walk.carry(&format!("{classifier}.weight"), 1);
             walk.fold(&[&classifier], &Fold::Norm(before.to_owned()));
         }
         Head::Embedding { projections, .. } => {
+            projections.first().into_iter().for_each(|first| walk.carry(&first.weight(), 1));
             let mut width = hidden;
             for projection in projections {
                 width = walk.linear(Linear { bias: false, ..draft(projection.site(), Role::Head, width, None) })?;
             }
         }
     }
+    // One that is there but unused is as wide as the stream, as in the stock models.
+    let spare = names.spare_pooler();
+    let fits = |shape: &[usize]| shape == [hidden, hidden];
+    if walk.known().get(&format!("{spare}.weight")).is_some_and(|weight| fits(weight.shape())) {
+        pooler(&spare, [hidden, hidden], walk);
+    }
     Ok(())
+}
+
+/// Notes a matrix after the last layer: in the stock models what it writes is as wide as the stream that it reads.
+fn pooler(name: &str, [output, hidden]: [usize; 2], walk: &mut Walk<'_>) {
+    let weight = format!("{name}.weight");
+    if walk.carries(&weight) {
+        return;
+    }
+    walk.carry(&weight, 1);
+    if output == hidden {
+        walk.carry(&weight, 0);
+        walk.carry(&format!("{name}.bias"), 0);
+    }
 }

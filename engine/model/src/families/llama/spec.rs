@@ -155,8 +155,15 @@ impl LlamaSpec {
     }
 }
 
-/// Writes widths back where they are the same in all layers.
+/// Writes widths back: that of the stream, and others where they are the same in all layers.
 pub(crate) fn settle(spec: &mut LlamaSpec, known: Known<'_>) {
+    let words = known.get(&format!("{}.weight", spec.words())).and_then(|weight| weight.shape().get(1));
+    if let Some(hidden) = words.map(|&hidden| Value::from(hidden)).filter(|it| spec.keys.get("hidden_size") != Some(it))
+    {
+        // Without it others would take the stream's width over the number of heads.
+        spec.keys.insert("head_dim".to_owned(), Value::from(spec.head_width));
+        spec.keys.insert("hidden_size".to_owned(), hidden);
+    }
     let rows = |name: &str| known.get(&format!("{name}.weight")).and_then(|it| it.shape().first().copied());
     let widths = |layer| {
         let names = spec.layer(layer);

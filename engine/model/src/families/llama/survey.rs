@@ -11,14 +11,15 @@ use crate::sites::{Fold, Role};
 pub(crate) fn survey<'a>(spec: &LlamaSpec, known: Known<'a>) -> Result<Walk<'a>> {
     let mut walk = Walk::new(NAME, known);
     let hidden = walk.table(&spec.words(), None, spec.tied)?;
+    walk.carry(&format!("{}.weight", spec.words()), 1);
     for layer in 0..spec.layers {
         let names = spec.layer(layer);
-        norm(&walk, &names.attention_norm, hidden)?;
+        norm(&mut walk, &names.attention_norm, hidden)?;
         attention(spec, &names, layer, hidden, &mut walk)?;
-        norm(&walk, &names.ffn_norm, hidden)?;
+        norm(&mut walk, &names.ffn_norm, hidden)?;
         feed_forward(&names, layer, hidden, &mut walk)?;
     }
-    norm(&walk, &spec.norm(), hidden)?;
+    norm(&mut walk, &spec.norm(), hidden)?;
     if !spec.tied {
         walk.linear(Linear {
             name: spec.head(),
@@ -29,13 +30,17 @@ pub(crate) fn survey<'a>(spec: &LlamaSpec, known: Known<'a>) -> Result<Walk<'a>>
             bias: false,
             norm_before: Some(&spec.norm()),
         })?;
+        walk.carry(&format!("{}.weight", spec.head()), 1);
         walk.fold(&[&spec.head()], &Fold::Norm(spec.norm()));
     }
     Ok(walk)
 }
 
-fn norm(walk: &Walk<'_>, name: &str, width: usize) -> Result<()> {
-    walk.expect(&format!("{name}.weight"), &[width])
+/// A norm of the stream.
+fn norm(walk: &mut Walk<'_>, name: &str, width: usize) -> Result<()> {
+    let weight = format!("{name}.weight");
+    walk.carry(&weight, 0);
+    walk.expect(&weight, &[width])
 }
 
 fn attention(spec: &LlamaSpec, names: &LayerNames, layer: usize, hidden: usize, walk: &mut Walk<'_>) -> Result<()> {
@@ -61,8 +66,9 @@ fn attention(spec: &LlamaSpec, names: &LayerNames, layer: usize, hidden: usize, 
         return Err(walk.wrong(reason));
     }
     for name in [&names.query_norm, &names.key_norm] {
-        if spec.normed || walk.has(&format!("{name}.weight")) {
-            norm(walk, name, width)?;
+        let weight = format!("{name}.weight");
+        if spec.normed || walk.has(&weight) {
+            walk.expect(&weight, &[width])?;
         }
     }
     walk.linear(Linear {

@@ -13,6 +13,8 @@ pub(crate) struct Walk<'a> {
     pub(crate) sites: Vec<Site>,
     /// Units so far.
     pub(crate) groups: Vec<UnitGroup>,
+    /// Where the stream that all layers read and write lies, so far.
+    stream: Vec<Slice>,
 }
 
 /// A linear layer as its family describes it.
@@ -32,7 +34,7 @@ pub(crate) struct Linear<'a> {
 impl<'a> Walk<'a> {
     /// At the start of a model of `family`.
     pub(crate) fn new(family: &'static str, known: Known<'a>) -> Self {
-        Self { family, known, sites: Vec::new(), groups: Vec::new() }
+        Self { family, known, sites: Vec::new(), groups: Vec::new(), stream: Vec::new() }
     }
 
     /// Whether the model has that tensor.
@@ -60,6 +62,11 @@ impl<'a> Walk<'a> {
         let has_bias = draft.bias || self.has(&bias);
         if has_bias {
             self.expect(&bias, &[outputs])?;
+        }
+        match draft.role {
+            Role::Query | Role::Key | Role::Value | Role::FfnUp | Role::FfnGate => self.carry(&weight, 1),
+            Role::AttentionOutput | Role::FfnDown => [weight, bias].iter().for_each(|part| self.carry(part, 0)),
+            _ => {}
         }
         self.sites.push(Site {
             layer: draft.layer,
@@ -116,6 +123,23 @@ impl<'a> Walk<'a> {
         }
         slice(format!("{}.weight", reader.0), 1, reader.1);
         self.groups.push(UnitGroup { site: first.to_owned(), kind, count, slices });
+    }
+
+    /// Notes that a dimension of a tensor, if there is such a tensor, is the stream.
+    pub(crate) fn carry(&mut self, tensor: &str, axis: usize) {
+        if self.has(tensor) {
+            self.stream.push(Slice { tensor: tensor.to_owned(), axis, width: 1, offset: 0 });
+        }
+    }
+
+    /// Whether the stream lies in a tensor.
+    pub(crate) fn carries(&self, tensor: &str) -> bool {
+        self.stream.iter().any(|slice| slice.tensor == tensor)
+    }
+
+    /// The numbers of the stream, `count` of them, which the site `site` writes first.
+    pub(crate) fn into_stream(self, site: String, count: usize) -> UnitGroup {
+        UnitGroup { site, kind: "dimensions", count, slices: self.stream }
     }
 
     /// The tensors there are.
