@@ -75,6 +75,12 @@ impl Calibration {
         Ok(Self { model: model.clone(), batches, rows: chosen.len() })
     }
 
+    /// These rows.
+    #[cfg(test)]
+    pub(crate) fn of_batches(model: &Checkpoint, batches: Vec<Input>) -> Self {
+        Self { model: model.clone(), rows: batches.len(), batches }
+    }
+
     /// Runs all rows through the model and shows the input of every site to the observer.
     ///
     /// # Errors

@@ -22,6 +22,7 @@ pub mod neurons;
 pub mod sparsegpt;
 pub mod taylor;
 pub mod wanda;
+pub mod width;
 
 use crate::builtin::pass;
 use crate::pass::Pass;
@@ -37,5 +38,6 @@ pub(crate) fn passes() -> Vec<Box<dyn Pass>> {
         pass::<sparsegpt::SparseGpt>(),
         pass::<taylor::Taylor>(),
         pass::<wanda::Wanda>(),
+        pass::<width::Width>(),
     ]
 }

@@ -13,6 +13,7 @@ const DOWNLOADED: &[&str] = &[
     "fashion-mnist.yaml",
     "prune-heads.yaml",
     "prune-layers.yaml",
+    "prune-width.yaml",
     "sentiment-student.yaml",
 ];
 

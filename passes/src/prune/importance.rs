@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Tensor};
-use paring_model::{Checkpoint, Slice, UnitGroup, Weight};
+use paring_model::{Checkpoint, Site, Slice, UnitGroup, Weight};
 
 use super::gradients;
 use crate::calibration::{Calibration, not_finite};
@@ -47,16 +47,30 @@ pub(crate) fn by_activation(
     let readers = groups.iter().map(reader).collect::<Result<Vec<_>, _>>()?;
     let mut sites = model.outline().sites()?;
     sites.retain(|site| readers.iter().any(|(reader, _)| *reader == site.name));
-    let mut means = Means::default();
-    look(cx, &sites, model, calibration, &mut means)?;
+    let columns = means_of(cx, &sites, model, calibration)?;
     let scores = groups.iter().zip(&readers).map(|(group, (reader, slice))| {
-        let means = means.columns.get(reader).map(Vec::as_slice).unwrap_or_default();
+        let means = columns.get(reader).map(Vec::as_slice).unwrap_or_default();
         // An image that is read channel by channel has one column a channel, whatever the slice says.
         let (width, offset) = if means.len() == group.count { (1, 0) } else { (slice.width, slice.offset) };
         let of = |columns: &[f64]| columns.iter().sum::<f64>() / width as f64;
         means.get(offset..).unwrap_or_default().chunks(width).map(of).collect()
     });
     Ok(scores.collect())
+}
+
+/// Mean absolute inputs of sites over the calibration rows, column by column; of an image, channel by channel.
+///
+/// # Errors
+/// When the model does not run, or gives an activation that is not finite.
+pub(crate) fn means_of(
+    cx: &Cx<'_>,
+    sites: &[Site],
+    model: &Checkpoint,
+    calibration: &Calibration,
+) -> Result<BTreeMap<String, Vec<f64>>, PassError> {
+    let mut means = Means::default();
+    look(cx, sites, model, calibration, &mut means)?;
+    Ok(means.columns)
 }
 
 /// How much the loss of the calibration rows would change without each unit, to the first order: the mean over rows of

@@ -64,6 +64,7 @@ fn a_recipe_of_minutes_over_downloads_plans() {
 #[case("distill-features", "minilm/model.safetensors")]
 #[case("prune-heads", "minilm/model.safetensors")]
 #[case("prune-layers", "smollm2/smollm2.gguf")]
+#[case("prune-width", "smollm2/smollm2.gguf")]
 fn recipes_over_downloads_run_and_meet_their_gates(#[case] recipe: &str, #[case] needed: &str) {
     asset(needed);
     let scratch = Scratch::new();
