@@ -115,8 +115,8 @@ impl Structure {
         if kept.is_empty() {
             let (one, round_to) = (self.kind.one, self.share.round_to);
             return Err(PassError::Failed(format!(
-                "removes no {one}: rounded up to a multiple of {round_to}, all stay in every layer; lower `round_to`, or \
-                raise `ratio`"
+                "removes no {one}: rounded up to a multiple of {round_to}, all stay in every layer; lower `round_to`, \
+                or raise `ratio`"
             )));
         }
         if let Some(calibration) = calibration.filter(|_| self.reconstruct) {

@@ -76,8 +76,8 @@ fn of_heads(weight: &str) -> bool {
             .any(|it| weight.ends_with(it))
 }
 
-/// Of a stream with zeros in some dimensions, the root mean square over the others is larger by a known factor. Once the
-/// norms' weights make up for that, nothing is lost.
+/// Of a stream with zeros in some dimensions, the root mean square over the others is larger by a known factor. Once
+/// the norms' weights make up for that, nothing is lost.
 #[rstest]
 fn dimensions_of_zeros_scale_a_root_mean_square(
     #[values("llama", "tied llama", "mistral", "qwen2", "qwen3")] name: &str,

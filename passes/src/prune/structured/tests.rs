@@ -198,8 +198,8 @@ fn all_and_nothing_are_refused(#[case] parameters: Value, #[case] pointer: &str,
     }
 }
 
-/// Two hidden layers whose neurons have the importances 10, 20, 90 and 3, 3.3, 2.7: over their means 0.25, 0.5, 2.25 and
-/// 1, 1.1, 0.9.
+/// Two hidden layers whose neurons have the importances 10, 20, 90 and 3, 3.3, 2.7: over their means 0.25, 0.5, 2.25
+/// and 1, 1.1, 0.9.
 fn uneven() -> Checkpoint {
     let mut model = built(&[3, 3], inputs(1), labels(&["a", "b"]));
     model.set_tensor("layers.0.weight", matrix(&[&[10.0], &[-20.0], &[90.0]]));
@@ -275,8 +275,8 @@ fn a_global_ranking_that_removes_nothing_is_refused() {
     let effect = Bench::empty().plan::<Neurons>(&parameters, &four).unwrap();
     assert!(effect.notes[0].starts_with("at least 7 of 8 neurons stay in 2 layers; "), "{:?}", effect.notes);
     let error = Bench::empty().run::<Neurons>(&parameters, &four).unwrap_err().to_string();
-    let expected = "removes no neuron: rounded up to a multiple of 2, all stay in every layer; lower `round_to`, or raise \
-        `ratio`";
+    let expected = "removes no neuron: rounded up to a multiple of 2, all stay in every layer; lower `round_to`, or \
+        raise `ratio`";
     assert_eq!(error, expected);
 }
 

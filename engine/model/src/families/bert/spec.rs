@@ -152,8 +152,8 @@ pub(crate) fn settle(spec: &mut BertSpec, known: Known<'_>) {
     }
 }
 
-/// Writes back how wide the stream is, in the files beside config.json too. Once that is not what it was, neither is the
-/// number of heads what it follows from.
+/// Writes back how wide the stream is, in the files beside config.json too. Once that is not what it was, neither is
+/// the number of heads what it follows from.
 fn settle_stream(spec: &mut BertSpec, known: Known<'_>) {
     let names = spec.names();
     let shape = |name: &str| known.get(&format!("{name}.weight")).map(|weight| weight.shape());
