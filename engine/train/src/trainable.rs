@@ -27,6 +27,8 @@ pub struct Trainable {
     is_rounded: bool,
     /// Weights that become zero little by little.
     thinning: Option<Thinning>,
+    /// What is trained with the weights and is no part of the model, by name.
+    projections: BTreeMap<String, Var>,
     /// Variables that a network has asked for.
     used: RefCell<BTreeSet<String>>,
 }
@@ -53,6 +55,7 @@ impl Trainable {
             made: BTreeMap::new(),
             is_rounded: false,
             thinning: None,
+            projections: BTreeMap::new(),
             used: RefCell::default(),
         };
         for name in model.names() {
@@ -84,6 +87,25 @@ impl Trainable {
         Ok(self)
     }
 
+    /// Adds matrices that are trained with the weights, from these first numbers, and are never stored in the model;
+    /// some may be frozen.
+    ///
+    /// # Errors
+    /// When candle refuses.
+    pub fn with_projections(
+        mut self,
+        first: BTreeMap<String, Tensor>,
+        is_frozen: impl Fn(&str) -> bool,
+    ) -> Result<Self> {
+        for (name, tensor) in first {
+            if is_frozen(&name) {
+                self.frozen.insert(name.clone());
+            }
+            self.projections.insert(name, Var::from_tensor(&tensor)?);
+        }
+        Ok(self)
+    }
+
     /// Gives these sites adapters in the place of gradients of their own.
     ///
     /// # Errors
@@ -105,6 +127,11 @@ impl Trainable {
             self.made.insert(name, Arc::new(adapter));
         }
         Ok(self)
+    }
+
+    /// The matrix of that name as a loss sees it, where there is one: one that is frozen has no gradient.
+    pub fn projection(&self, name: &str) -> Option<Tensor> {
+        Some(self.as_seen(name, self.projections.get(name)?))
     }
 
     /// Lets the weights of these sites become zero little by little: the smallest, or those that training moves least
@@ -171,13 +198,15 @@ impl Trainable {
     }
 
     /// The variables that the optimizer moves, by name: those that a network made of these weights uses and that are
-    /// not frozen, and the steps of rounded sites. Running statistics of batch norm are not among them.
+    /// not frozen, the steps of rounded sites, and projections. Running statistics of batch norm are not among them.
     pub fn parameters(&self) -> Vec<(&str, &Var)> {
         let used = self.used.borrow();
         let moves = |(name, _): &(&String, &Var)| used.contains(*name) && !self.frozen.contains(*name);
         let weights = self.variables.iter().filter(moves).map(|(name, variable)| (name.as_str(), variable));
         let sites = self.made.iter().filter(|(name, _)| used.contains(*name));
-        weights.chain(sites.flat_map(|(_, site)| site.parameters())).collect()
+        let projections = self.projections.iter().filter(|(name, _)| !self.frozen.contains(*name));
+        let projections = projections.map(|(name, variable)| (name.as_str(), variable));
+        weights.chain(sites.flat_map(|(_, site)| site.parameters())).chain(projections).collect()
     }
 
     /// Whether the weights of some sites are rounded.
@@ -203,8 +232,9 @@ impl Trainable {
 
     /// Everything that training changes, by name.
     pub(crate) fn state(&self) -> impl Iterator<Item = (&str, &Var)> {
-        let weights = self.variables.iter().chain(&self.statistics).map(|(name, variable)| (name.as_str(), variable));
-        weights.chain(self.made.values().flat_map(|site| site.state()))
+        let tensors = self.variables.iter().chain(&self.statistics).chain(&self.projections);
+        let tensors = tensors.map(|(name, variable)| (name.as_str(), variable));
+        tensors.chain(self.made.values().flat_map(|site| site.state()))
     }
 
     /// The variable of that name as a network sees it: one that is frozen has no gradient.
@@ -216,7 +246,11 @@ impl Trainable {
 
     fn value(&self, name: &str) -> paring_model::Result<Tensor> {
         let variable = self.variables.get(name).ok_or_else(|| missing(name))?;
-        Ok(if self.frozen.contains(name) { variable.as_detached_tensor() } else { variable.as_tensor().clone() })
+        Ok(self.as_seen(name, variable))
+    }
+
+    fn as_seen(&self, name: &str, variable: &Var) -> Tensor {
+        if self.frozen.contains(name) { variable.as_detached_tensor() } else { variable.as_tensor().clone() }
     }
 
     /// After a step of the optimizer: sets masked entries to exactly zero again (weight decay touches them), and keeps

@@ -1,7 +1,7 @@
 //! `distill/features`: a student that learns the hidden states of the present model, and its answers.
 
 use paring_model::{Checkpoint, Outline};
-use paring_train::fit::{Distance, FitSettings, Teacher};
+use paring_train::fit::{Distance, FitSettings, Hidden, Teacher};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -41,12 +41,14 @@ use crate::training;
 ///
 /// # Cost and limits
 /// The training of the student, and in every epoch a pass of all rows through the teacher, whose hidden states would
-/// fill the memory. Student and teacher have hidden states of one width.
+/// fill the memory. Where hidden states of student and teacher differ in width, a linear map from the one to the other
+/// is trained with the student, one for all layers, and thrown away afterwards; `freeze` and `learning_rates` know it
+/// as `hidden_projection.weight`.
 ///
 /// # Source
 /// Jiao et al. 2020, "TinyBERT: Distilling BERT for Natural Language Understanding", section 3, the loss of hidden
-/// states (equation 8) and of predictions (equation 10), for states of one width; Romero et al. 2015, "FitNets: Hints
-/// for Thin Deep Nets", section 2.2.
+/// states (equation 8), with its linear map, and of predictions (equation 10); Romero et al. 2015, "FitNets: Hints for
+/// Thin Deep Nets", section 2.2.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FeaturesParameters {
@@ -97,9 +99,11 @@ fn half() -> f64 {
 }
 
 impl FeaturesParameters {
-    fn pairs(&self, student: &Outline, teacher: &Outline) -> Result<Vec<(usize, usize)>, Problem> {
+    fn hidden(&self, student: &Outline, teacher: &Outline) -> Result<Hidden, Problem> {
         let place = if self.teacher_layers.is_some() { "/teacher_layers" } else { "/student" };
-        hidden::pairs((student, teacher), self.map.unwrap_or_default(), self.teacher_layers.as_deref(), place)
+        let both = (student, teacher);
+        let pairs = hidden::pairs(both, self.map.unwrap_or_default(), self.teacher_layers.as_deref(), place)?;
+        Ok(hidden::hidden(both, pairs, self.weight))
     }
 }
 
@@ -128,8 +132,11 @@ impl Definition for Features {
     fn plan(parameters: &FeaturesParameters, cx: &PlanCx<'_>) -> Result<Effect, Vec<Problem>> {
         let mut problems = lesson::problems(&parameters.settings, cx);
         let student = parameters.student.outline(cx.outline).map_err(|problem| problems.push(problem)).ok();
-        problems.extend(student.iter().filter_map(|student| parameters.pairs(student, cx.outline).err()));
-        problems.extend(student.iter().flat_map(|outline| training::glob_problems(&parameters.settings, outline)));
+        if let Some(student) = &student {
+            let hidden = parameters.hidden(student, cx.outline).map_err(|problem| problems.push(problem));
+            let projections = hidden.map(|hidden| hidden.projections()).unwrap_or_default();
+            problems.extend(training::glob_problems_with(&parameters.settings, student, &projections));
+        }
         match student {
             Some(student) if problems.is_empty() => Ok(lesson::effect(&parameters.settings, &student, cx)),
             _ => Err(problems),
@@ -138,12 +145,11 @@ impl Definition for Features {
 
     fn run(parameters: &FeaturesParameters, cx: &mut Cx<'_>, model: Checkpoint) -> Result<Outcome, PassError> {
         let student = parameters.student.model(&model, &cx.stream.split("weights"))?;
-        let pairs = parameters
-            .pairs(&student.outline(), &model.outline())
+        let hidden = parameters
+            .hidden(&student.outline(), &model.outline())
             .map_err(|problem| PassError::Failed(problem.message))?;
-        let hidden = hidden::hidden(pairs, parameters.weight);
         let FeaturesParameters { temperature, alpha, distance, .. } = *parameters;
-        let teacher = Teacher { model: &model, temperature, alpha, distance, hidden: hidden.as_ref() };
+        let teacher = Teacher { model: &model, temperature, alpha, distance, hidden: Some(&hidden) };
         lesson::teach(cx, teacher, student, &parameters.settings)
     }
 }

@@ -1,6 +1,6 @@
 //! Which hidden states of a student are compared with which of its teacher.
 
-use paring_model::Outline;
+use paring_model::{Outline, Role};
 use paring_train::fit::Hidden;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -69,9 +69,15 @@ fn checked(listed: &[usize], own: usize, all: usize, place: &str) -> Result<Vec<
     Ok(listed.to_vec())
 }
 
-/// What training compares; nothing at weight 0.
-pub(super) fn hidden(pairs: Vec<(usize, usize)>, weight: f64) -> Option<Hidden> {
-    (weight > 0.0).then_some(Hidden { pairs, weight })
+/// What training compares in these pairs of blocks.
+pub(super) fn hidden((student, teacher): (&Outline, &Outline), pairs: Vec<(usize, usize)>, weight: f64) -> Hidden {
+    Hidden { pairs, weight, widths: [student, teacher].map(width) }
+}
+
+/// Numbers in a hidden state: what attention reads of each token.
+fn width(outline: &Outline) -> usize {
+    let sites = outline.sites().unwrap_or_default();
+    sites.iter().find(|site| site.role == Role::Query).map_or(0, |site| site.in_features)
 }
 
 #[cfg(test)]

@@ -36,10 +36,11 @@ use crate::training;
 /// `alpha` is the weight of the teacher's answers, 1 by default; the labels have the rest (of a text, the tokens that
 /// follow). `temperature` softens distributions. `distance` compares embeddings: `cosine` by direction, `squared_error`
 /// by length too. `hidden_weight` adds the mean squared difference between the outputs of the layers of both, averaged
-/// over layers, times that weight; where the student has fewer layers, they are compared with evenly spread ones. All
-/// others are those of `train/fit`; `label_smoothing` and `class_weights` are for the labels' loss. A tenth to a third
-/// of the rate that trained the model is a good start. A teacher says the same of a row every time: without `dropout`
-/// the student comes closer to it.
+/// over layers, times that weight; where the student has fewer layers, they are compared with evenly spread ones, and
+/// where its states have another width, after a linear map that is trained with it and thrown away
+/// (`hidden_projection.weight`). All others are those of `train/fit`; `label_smoothing` and `class_weights` are for the
+/// labels' loss. A tenth to a third of the rate that trained the model is a good start. A teacher says the same of a row
+/// every time: without `dropout` the student comes closer to it.
 ///
 /// # Cost and limits
 /// The nested stages, one pass of the training rows through the teacher, whose outputs stay in memory, and the
@@ -82,8 +83,9 @@ impl SelfParameters {
         if self.hidden_weight == 0.0 {
             return Ok(None);
         }
-        let pairs = hidden::pairs((student, teacher), LayerMap::Uniform, None, "/hidden_weight")?;
-        Ok(hidden::hidden(pairs, self.hidden_weight))
+        let both = (student, teacher);
+        let pairs = hidden::pairs(both, LayerMap::Uniform, None, "/hidden_weight")?;
+        Ok(Some(hidden::hidden(both, pairs, self.hidden_weight)))
     }
 }
 
@@ -112,8 +114,9 @@ impl Definition for Own {
             let message = format!("the nested stages leave tensor `{name}` quantized, expected float weights");
             problems.push(Problem::new("", message).help("`quantize/qat` with `teacher: true` trains while it rounds"));
         }
-        problems.extend(parameters.hidden(student, cx.outline).err());
-        problems.extend(training::glob_problems(&parameters.settings, student));
+        let hidden = parameters.hidden(student, cx.outline).map_err(|problem| problems.push(problem));
+        let projections = hidden.ok().flatten().map(|hidden| hidden.projections()).unwrap_or_default();
+        problems.extend(training::glob_problems_with(&parameters.settings, student, &projections));
         if !problems.is_empty() {
             return Err(problems);
         }

@@ -89,7 +89,8 @@ impl<'a> Objective<'a> {
         let weight = teacher.hidden.map_or(0.0, |hidden| hidden.weight / hidden.pairs.len().max(1) as f64);
         let mask = mask(&batch.input);
         for (own, wanted) in said.hidden.iter().zip(&wanted.hidden) {
-            sum = (sum + (loss::squared_difference(own, wanted, mask)? * weight)?)?;
+            let difference = loss::squared_difference(&taught.projected(own)?, wanted, mask)?;
+            sum = (sum + (difference * weight)?)?;
         }
         Ok(sum)
     }

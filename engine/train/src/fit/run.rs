@@ -30,7 +30,7 @@ pub(super) fn fit(
     stream: &Stream,
     watch: &mut dyn Watch,
 ) -> Result<FitReport> {
-    let trainable = variables::trainable(model, extras, settings, stream)?;
+    let trainable = variables::trainable(model, (lesson, extras), settings, stream)?;
     let mut run = Run::new(model, (&trainable, extras), lesson, settings, (stream, watch))?;
     if let Some(saved) = watch.saved() {
         run.go_on_from(&saved)?;
@@ -102,7 +102,8 @@ impl<'a> Run<'a> {
             network.forward(&first, &mut Forward::inference())?;
         }
         let optimizer = variables::optimizer(trainable, extras, settings)?;
-        let taught = rows.teacher.map(|teacher| Taught::new(teacher, train.inputs, continues, watch)).transpose()?;
+        let taught = rows.teacher.map(|teacher| Taught::new(teacher, trainable, (train.inputs, continues), watch));
+        let taught = taught.transpose()?;
         let objective = Objective::new(&rows.train.targets, (width, continues), taught, settings)?;
         if let (Some(part), Some(taught)) = (&mut validate, objective.teacher())
             && objective.is_judged_by_teacher()

@@ -1,12 +1,17 @@
 //! A model to learn from: what it says of the rows, and how far a student is from that.
 
+use std::collections::BTreeMap;
+
 use candle_core::{DType, Device, Tensor};
 use paring_model::{Checkpoint, Forward, Input, Network, Rows};
+use rand::RngExt as _;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Watch;
 use crate::error::{Result, TrainError};
+use crate::rng::Stream;
+use crate::trainable::Trainable;
 
 /// Rows of features, and texts, that run through a teacher at a time.
 const BATCHES: [usize; 2] = [256, 32];
@@ -44,6 +49,20 @@ pub struct Hidden {
     pub pairs: Vec<(usize, usize)>,
     /// Weight of their loss, beside that of the answers.
     pub weight: f64,
+    /// Numbers in a state of the student, and in one of the teacher. Where they differ, one linear map for all pairs
+    /// leads from the student's states to the teacher's; it is learned with the student.
+    pub widths: [usize; 2],
+}
+
+/// The linear map of [`Hidden::widths`], [teacher's width, student's width], as `freeze` and `learning_rates` know it.
+const PROJECTION: &str = "hidden_projection.weight";
+
+impl Hidden {
+    /// Names of what is trained beside the student and thrown away afterwards.
+    pub fn projections(&self) -> Vec<String> {
+        let [own, wanted] = self.widths;
+        if own == wanted { Vec::new() } else { vec![PROJECTION.to_owned()] }
+    }
 }
 
 /// What a model says of a batch.
@@ -58,6 +77,8 @@ pub(super) struct Said {
 pub(super) struct Taught<'a> {
     pub(super) teacher: Teacher<'a>,
     source: Source,
+    /// From the student's hidden states to the teacher's, where their widths differ.
+    projection: Option<Tensor>,
 }
 
 /// Where its answers come from.
@@ -70,13 +91,18 @@ enum Source {
 
 impl<'a> Taught<'a> {
     /// With its answers to all rows, where they fit in memory: those of a model that continues texts do not, and hidden
-    /// states neither.
-    pub(super) fn new(teacher: Teacher<'a>, rows: &Rows, continues: bool, watch: &mut dyn Watch) -> Result<Self> {
+    /// states neither. What maps hidden states is among the `trainable`.
+    pub(super) fn new(
+        teacher: Teacher<'a>,
+        trainable: &Trainable,
+        (rows, continues): (&Rows, bool),
+        watch: &mut dyn Watch,
+    ) -> Result<Self> {
         let source = match continues || teacher.hidden.is_some() {
             true => Source::Live(teacher.model.network()?),
             false => Source::Known(teacher.answers(rows, watch)?),
         };
-        Ok(Self { teacher, source })
+        Ok(Self { teacher, source, projection: trainable.projection(PROJECTION) })
     }
 
     /// Outputs for every row, where they are known.
@@ -100,6 +126,16 @@ impl<'a> Taught<'a> {
         }
     }
 
+    /// A hidden state of the student, [..., its width], as wide as the teacher's.
+    pub(super) fn projected(&self, state: &Tensor) -> Result<Tensor> {
+        let Some(projection) = &self.projection else { return Ok(state.clone()) };
+        let mut shape = state.dims().to_vec();
+        shape.pop();
+        shape.push(projection.dim(0)?);
+        let rows = state.flatten_to(state.rank().saturating_sub(2))?;
+        Ok(rows.matmul(&projection.t()?)?.reshape(shape)?)
+    }
+
     /// Blocks of the student whose outputs are compared.
     pub(super) fn blocks(&self) -> Vec<usize> {
         self.pairs().map(|(block, _)| block).collect()
@@ -111,6 +147,19 @@ impl<'a> Taught<'a> {
 }
 
 impl Teacher<'_> {
+    /// First numbers of what is trained beside the student: uniform within 1/sqrt(the student's width) around zero.
+    pub(super) fn projections(&self, stream: &Stream) -> Result<BTreeMap<String, Tensor>> {
+        let Some(hidden) = self.hidden else { return Ok(BTreeMap::new()) };
+        let [own, wanted] = hidden.widths;
+        let bound = (own.max(1) as f32).sqrt().recip();
+        let first = |name: String| {
+            let mut rng = stream.split(&name).rng();
+            let numbers = (0..own * wanted).map(|_| rng.random_range(-bound..bound)).collect();
+            Ok((name, Tensor::from_vec(numbers, (wanted, own), &Device::Cpu)?))
+        };
+        hidden.projections().into_iter().map(first).collect()
+    }
+
     /// Its answers to all rows, [rows, outputs].
     pub(super) fn answers(&self, rows: &Rows, watch: &mut dyn Watch) -> Result<Tensor> {
         let network = self.model.network()?;

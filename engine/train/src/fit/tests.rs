@@ -254,7 +254,7 @@ fn embeddings_are_learnt_from_a_teacher_alone() {
 fn hidden_states_follow_those_of_the_teacher() {
     let rows = same_sign(64, 2, "train");
     let teaching = mlp(&[8, 8], 2, 0.0, two_classes());
-    let hidden = Hidden { pairs: vec![(0, 1)], weight: 10.0 };
+    let hidden = Hidden { pairs: vec![(0, 1)], weight: 10.0, widths: [8, 8] };
     let difference = |weight: f64| {
         let hidden = Hidden { weight, ..hidden.clone() };
         let mut model = mlp(&[8], 2, 0.0, two_classes());
@@ -272,6 +272,36 @@ fn hidden_states_follow_those_of_the_teacher() {
     };
     let (with, without) = (difference(10.0), difference(0.0));
     assert!(with < without / 10.0, "{with}, {without}");
+}
+
+/// The teacher's eight states are those of the student and their doubles, and both give the same answers: a map that is
+/// trained alone brings the loss to zero; one that is frozen does not move. Nothing of it stays in the model.
+#[test]
+fn states_of_another_width_are_compared_after_a_learned_map() {
+    let rows = same_sign(64, 2, "train");
+    let student = mlp(&[4], 2, 0.0, two_classes());
+    let mut teaching = mlp(&[8], 2, 0.0, two_classes());
+    for (name, axis, factor) in [("layers.0.weight", 0, 2.0), ("layers.0.bias", 0, 2.0), ("head.weight", 1, 0.0)] {
+        let own = student.tensor(name).unwrap();
+        teaching.set_tensor(name, Tensor::cat(&[&own, &(&own * factor).unwrap()], axis).unwrap());
+    }
+    teaching.set_tensor("head.bias", student.tensor("head.bias").unwrap());
+    let hidden = Hidden { pairs: vec![(0, 0)], weight: 1.0, widths: [4, 8] };
+    let trained = |freeze: &[&str]| {
+        let mut model = student.clone();
+        let mut watch = Note { rates: Vec::new(), limit: usize::MAX };
+        let teacher = Teacher { hidden: Some(&hidden), ..teacher(&teaching) };
+        let freeze = freeze.iter().map(|&glob| glob.to_owned()).collect();
+        let settings = FitSettings { freeze, schedule: Schedule::Constant, ..settings(200) };
+        let report = fit(&mut model, &rows, None, Some(teacher), &settings, &Stream::new(3), &mut watch).unwrap();
+        (report.train_loss, model)
+    };
+    let (loss, model) = trained(&["layers.*", "head.*"]);
+    assert!(loss[0] > 0.1 && loss[199] < loss[0] / 1000.0, "{loss:?}");
+    assert_eq!(everything(&model), everything(&student));
+    assert_eq!(model.names(), student.names());
+    let (frozen, _) = trained(&["layers.*", "head.weight", "hidden_projection.*"]);
+    assert!(frozen[199] > loss[0] / 2.0, "{frozen:?}");
 }
 
 #[test]

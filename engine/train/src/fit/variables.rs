@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use paring_model::Checkpoint;
 
-use super::{Extras, FitSettings, Rates};
+use super::{Extras, FitSettings, Lesson, Rates};
 use crate::error::Result;
 use crate::lora::Lora;
 use crate::optimizer::{Optimizer, OptimizerSpec};
@@ -15,7 +15,7 @@ use crate::trainable::Trainable;
 /// The variables of a run: weights, and what some sites have besides.
 pub(super) fn trainable(
     model: &Checkpoint,
-    extras: Extras<'_>,
+    (lesson, extras): (Lesson<'_>, Extras<'_>),
     settings: &FitSettings,
     stream: &Stream,
 ) -> Result<Trainable> {
@@ -25,6 +25,8 @@ pub(super) fn trainable(
     let adapted = settings.lora.as_ref().map(|lora| (lora, Lora::trains_too(&outline)));
     let stays = |name: &str| adapted.as_ref().is_some_and(|(_, trained)| !trained.iter().any(|one| one == name));
     let mut trainable = Trainable::new(model, |name| is_frozen(name) || stays(name))?;
+    let projections = lesson.teacher.map(|teacher| teacher.projections(stream)).transpose()?.unwrap_or_default();
+    trainable = trainable.with_projections(projections, is_frozen)?;
     let sites = outline.sites().unwrap_or_default();
     if let Some(rounded) = extras.rounded {
         trainable = trainable.rounded(rounded, is_frozen)?;
