@@ -2,8 +2,10 @@
 
 mod hidden;
 mod lesson;
+mod relations;
 mod student;
 
+pub mod attention;
 pub mod embeddings;
 pub mod features;
 pub mod logits;
@@ -15,5 +17,11 @@ use crate::builtin::pass;
 use crate::pass::Pass;
 
 pub(crate) fn passes() -> Vec<Box<dyn Pass>> {
-    vec![pass::<embeddings::Embeddings>(), pass::<features::Features>(), pass::<logits::Logits>(), pass::<own::Own>()]
+    vec![
+        pass::<attention::Attention>(),
+        pass::<embeddings::Embeddings>(),
+        pass::<features::Features>(),
+        pass::<logits::Logits>(),
+        pass::<own::Own>(),
+    ]
 }

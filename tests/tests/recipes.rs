@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 /// Recipes over data that does not ship; `assets.rs` runs them.
 const DOWNLOADED: &[&str] = &[
+    "distill-attention.yaml",
     "distill-embeddings.yaml",
     "distill-features.yaml",
     "fashion-mnist.yaml",

@@ -123,7 +123,7 @@ pub trait WeightSource {
     }
 }
 
-/// Sees the inputs of sites during a forward pass.
+/// Sees the inputs of sites during a forward pass, and the outputs of linear layers.
 pub trait Observer {
     /// `input` is what the site `name` multiplies: [rows, in] for a linear, [rows, channels, height, width] for a
     /// convolution.
@@ -131,6 +131,16 @@ pub trait Observer {
     /// # Errors
     /// What the observer cannot digest ends the forward pass.
     fn see(&mut self, name: &str, input: &Tensor) -> Result<()>;
+
+    /// `output` is what the linear layer `name` gives, in the graph where there is one: of the shape of the layer's
+    /// input but for its width.
+    ///
+    /// # Errors
+    /// As [`Observer::see`].
+    fn given(&mut self, name: &str, output: &Tensor) -> Result<()> {
+        let _ = (name, output);
+        Ok(())
+    }
 }
 
 /// A linear layer.
@@ -174,14 +184,19 @@ impl TapLinear {
     /// # Errors
     /// As [`TapLinear::forward`].
     pub(crate) fn forward_shared(&self, x: &Tensor, shared: &mut SharedInput, cx: &mut Forward<'_>) -> Result<Tensor> {
-        if x.rank() <= 2 {
-            return self.rows(x, shared, cx);
+        let y = if x.rank() <= 2 {
+            self.rows(x, shared, cx)?
+        } else {
+            let mut shape = x.dims().to_vec();
+            let y = self.rows(&x.flatten_to(x.rank() - 2)?, shared, cx)?;
+            shape.pop();
+            shape.push(y.dim(1)?);
+            y.reshape(shape)?
+        };
+        if let Some(observer) = cx.observer.as_mut() {
+            observer.given(&self.name, &y)?;
         }
-        let mut shape = x.dims().to_vec();
-        let y = self.rows(&x.flatten_to(x.rank() - 2)?, shared, cx)?;
-        shape.pop();
-        shape.push(y.dim(1)?);
-        Ok(y.reshape(shape)?)
+        Ok(y)
     }
 
     /// x [rows, in] -> [rows, out].

@@ -12,9 +12,12 @@ use crate::lora::LowRank;
 use crate::rng::Stream;
 use crate::sparse::Growth;
 
+mod attention;
 mod average;
 mod batches;
 mod gradients;
+mod hidden;
+mod inside;
 mod judge;
 mod objective;
 mod rates;
@@ -24,12 +27,14 @@ mod settings;
 mod teacher;
 mod variables;
 
+pub use attention::{Attention, AttentionLayer};
 pub use gradients::gradients;
+pub use hidden::Hidden;
 pub(crate) use rates::matches_one;
 pub use rates::{Rates, glob_problem, problems};
 pub use saved::{Position, SavedRun};
 pub use settings::{Budget, ClassWeights, FitSettings, GradualPruning};
-pub use teacher::{Distance, Hidden, Teacher};
+pub use teacher::{Distance, Teacher};
 
 /// What a run learns from.
 #[derive(Clone, Copy)]

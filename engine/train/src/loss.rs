@@ -1,5 +1,7 @@
 //! Losses, each a mean over the rows of a batch. Every op has a gradient.
 
+pub mod attention;
+
 use candle_core::Tensor;
 
 use crate::error::{Result, TrainError};

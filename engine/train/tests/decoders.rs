@@ -89,8 +89,8 @@ fn a_student_learns_its_teachers_distributions() {
     };
     let before = divergence(&pruned);
     let learns = |student: &mut Checkpoint, settings: &FitSettings| {
-        let (distance, hidden) = (Distance::default(), None);
-        let teacher = Teacher { model: &teaching, temperature: 1.0, alpha: 1.0, distance, hidden };
+        let (distance, hidden, attention) = (Distance::default(), None, None);
+        let teacher = Teacher { model: &teaching, temperature: 1.0, alpha: 1.0, distance, hidden, attention };
         fit(student, &rows, None, Some(teacher), settings, &Stream::new(1), &mut Silent).unwrap()
     };
     let still = FitSettings { epochs: 1, batch_size: 5, learning_rate: 1e-9, ..FitSettings::default() };

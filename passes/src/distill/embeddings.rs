@@ -94,8 +94,14 @@ impl Definition for Embeddings {
 
     fn run(parameters: &EmbeddingsParameters, cx: &mut Cx<'_>, model: Checkpoint) -> Result<Outcome, PassError> {
         let student = parameters.student.model(&model, &cx.stream.split("weights"))?;
-        let teacher =
-            Teacher { model: &model, temperature: 1.0, alpha: 1.0, distance: parameters.distance, hidden: None };
+        let teacher = Teacher {
+            model: &model,
+            temperature: 1.0,
+            alpha: 1.0,
+            distance: parameters.distance,
+            hidden: None,
+            attention: None,
+        };
         lesson::teach(cx, teacher, student, &parameters.settings)
     }
 }

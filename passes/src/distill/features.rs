@@ -149,7 +149,7 @@ impl Definition for Features {
             .hidden(&student.outline(), &model.outline())
             .map_err(|problem| PassError::Failed(problem.message))?;
         let FeaturesParameters { temperature, alpha, distance, .. } = *parameters;
-        let teacher = Teacher { model: &model, temperature, alpha, distance, hidden: Some(&hidden) };
+        let teacher = Teacher { model: &model, temperature, alpha, distance, hidden: Some(&hidden), attention: None };
         lesson::teach(cx, teacher, student, &parameters.settings)
     }
 }

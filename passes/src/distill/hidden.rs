@@ -33,9 +33,20 @@ impl LayerMap {
     }
 }
 
-/// The pairs of blocks that are compared, or why they cannot be. `listed` names the teacher's layers one by one.
-/// `place` is the parameter to blame.
+/// The pairs of blocks whose outputs are compared: as [`layer_pairs`], but that the first block looks tokens up.
 pub(super) fn pairs(
+    both: (&Outline, &Outline),
+    map: LayerMap,
+    listed: Option<&[usize]>,
+    place: &str,
+) -> Result<Vec<(usize, usize)>, Problem> {
+    let layers = layer_pairs(both, map, listed, place)?;
+    Ok(layers.into_iter().map(|(own, teachers)| (own + 1, teachers + 1)).collect())
+}
+
+/// The pairs of layers that are compared, all of the student's, or why they cannot be. `listed` names the teacher's
+/// layers one by one. `place` is the parameter to blame.
+pub(super) fn layer_pairs(
     (student, teacher): (&Outline, &Outline),
     map: LayerMap,
     listed: Option<&[usize]>,
@@ -43,18 +54,17 @@ pub(super) fn pairs(
 ) -> Result<Vec<(usize, usize)>, Problem> {
     let (own, all) = (layers(student), layers(teacher));
     if own == 0 || all == 0 {
-        return Err(Problem::new(place, "compares hidden states, but the model has no layers that are alike"));
+        return Err(Problem::new(place, "compares layers, but the model has none that are alike"));
     }
     if own > all {
-        let message = format!("compares hidden states, but the student has {own} layers, and its teacher {all}");
+        let message = format!("compares layer by layer, but the student has {own} layers, and its teacher {all}");
         return Err(Problem::new(place, message));
     }
     let of_teacher = match listed {
         Some(listed) => checked(listed, own, all, place)?,
         None => map.of(own, all),
     };
-    // The first block looks tokens up.
-    Ok(of_teacher.into_iter().enumerate().map(|(own, layer)| (own + 1, layer + 1)).collect())
+    Ok(of_teacher.into_iter().enumerate().collect())
 }
 
 fn checked(listed: &[usize], own: usize, all: usize, place: &str) -> Result<Vec<usize>, Problem> {

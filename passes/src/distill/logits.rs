@@ -110,7 +110,8 @@ impl Definition for Logits {
     fn run(parameters: &LogitsParameters, cx: &mut Cx<'_>, model: Checkpoint) -> Result<Outcome, PassError> {
         let student = parameters.student.model(&model, &cx.stream.split("weights"))?;
         let (temperature, alpha) = (parameters.temperature, parameters.alpha);
-        let teacher = Teacher { model: &model, temperature, alpha, distance: Distance::Cosine, hidden: None };
+        let teacher =
+            Teacher { model: &model, temperature, alpha, distance: Distance::Cosine, hidden: None, attention: None };
         lesson::teach(cx, teacher, student, &parameters.settings)
     }
 }

@@ -132,7 +132,7 @@ impl Definition for Own {
             .hidden(&student.outline(), &model.outline())
             .map_err(|problem| PassError::Failed(problem.message))?;
         let SelfParameters { temperature, alpha, distance, .. } = *parameters;
-        let teacher = Teacher { model: &model, temperature, alpha, distance, hidden: hidden.as_ref() };
+        let teacher = Teacher { model: &model, temperature, alpha, distance, hidden: hidden.as_ref(), attention: None };
         lesson::teach(cx, teacher, student, &parameters.settings)
     }
 }
@@ -208,7 +208,7 @@ mod tests {
         let message = "what the nested stages leave reads other inputs than the model before them, so it cannot learn \
                        from it";
         assert_eq!(refused(other, json!({})), [(String::new(), message.to_owned())]);
-        let message = "compares hidden states, but the model has no layers that are alike";
+        let message = "compares layers, but the model has none that are alike";
         let expected = [("/hidden_weight".to_owned(), message.to_owned())];
         assert_eq!(refused(half, json!({"hidden_weight": 1})), expected);
     }

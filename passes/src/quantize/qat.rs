@@ -157,7 +157,7 @@ impl QatParameters {
 
     fn taught<'a>(&self, model: &'a Checkpoint) -> Option<Teacher<'a>> {
         let (temperature, alpha) = (self.temperature.unwrap_or(4.0), self.alpha.unwrap_or(0.5));
-        let teacher = Teacher { model, temperature, alpha, distance: Distance::Cosine, hidden: None };
+        let teacher = Teacher { model, temperature, alpha, distance: Distance::Cosine, hidden: None, attention: None };
         self.teacher.then_some(teacher)
     }
 

@@ -1,12 +1,20 @@
 //! Transformers of a few numbers, as others write them.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use arrow::array::{ArrayRef, StringArray};
+use arrow::record_batch::RecordBatch;
 use candle_core::{Device, Tensor};
-use paring_model::{Checkpoint, Forward, Input, Tokens};
+use paring_data::Dataset;
+use paring_data::windows::{TOKENS, window_rows};
+use paring_model::inputs::{ColumnEncoding, Encoding};
+use paring_model::{Checkpoint, Forward, Input, Inputs, Outputs, Tokens};
 use paring_train::Stream;
 use rand::RngExt as _;
 use serde_json::{Value, json};
+
+use super::Bench;
 
 /// A checkpoint as others write it, of tensors that follow from their names.
 fn foreign(config: &Value, shapes: &[(String, Vec<usize>)]) -> Checkpoint {
@@ -83,4 +91,18 @@ pub(crate) fn of_tokens(model: &Checkpoint) -> Vec<f32> {
     let network = model.network().unwrap();
     let output = network.forward(&Input::Tokens(Tokens::new(ids)), &mut Forward::inference()).unwrap();
     output.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+/// A decoder that continues windows of six tokens, and a bench of eight such windows.
+pub(crate) fn continuing(mut model: Checkpoint) -> (Checkpoint, Bench) {
+    let encoding = Encoding::Tokens { length: 6 };
+    let columns = vec![ColumnEncoding { name: TOKENS.to_owned(), encoding }];
+    model.set_inputs(Inputs { columns, steps: Vec::new(), shape: vec![6] });
+    model.set_outputs(Outputs::Generate { vocabulary: 20 });
+    let text: ArrayRef = Arc::new(StringArray::from(vec!["the quick brown fox jumps over the lazy dog, and so on"]));
+    let batch = RecordBatch::try_from_iter([("text", text)]).unwrap();
+    let text = Dataset { batch, image: None, paths: vec!["text".into()], digest: String::new() };
+    let encode = |text: &str| Ok(text.bytes().map(|byte| u32::from(byte % 20)).collect());
+    let (dataset, parts) = window_rows(&text, None, "text", [1.0, 0.0, 0.0, 0.0], 6, &encode).unwrap();
+    (model, Bench { data: Some((dataset, parts)), ..Bench::empty() })
 }

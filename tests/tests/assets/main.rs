@@ -60,6 +60,7 @@ fn a_recipe_of_minutes_over_downloads_plans() {
 
 #[rstest::rstest]
 #[case("fashion-mnist", "fashion-mnist/train-images-idx3-ubyte.gz")]
+#[case("distill-attention", "minilm/model.safetensors")]
 #[case("distill-embeddings", "minilm/model.safetensors")]
 #[case("distill-features", "minilm/model.safetensors")]
 #[case("prune-heads", "minilm/model.safetensors")]

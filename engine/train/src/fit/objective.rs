@@ -5,7 +5,8 @@ use paring_data::Targets;
 use paring_model::Input;
 
 use super::batches::{Batch, Part, nothing_to_learn};
-use super::teacher::{Distance, Said, Taught};
+use super::inside::{Inside, Said};
+use super::teacher::{Distance, Taught};
 use super::{ClassWeights, FitSettings};
 use crate::error::{Result, TrainError};
 use crate::loss;
@@ -59,9 +60,9 @@ impl<'a> Objective<'a> {
         Ok(Self { task, smoothing: settings.label_smoothing, taught })
     }
 
-    /// Blocks whose outputs the loss reads, besides the last.
-    pub(super) fn blocks(&self) -> Vec<usize> {
-        self.taught.as_ref().map(Taught::blocks).unwrap_or_default()
+    /// What the loss reads within the model, besides its outputs.
+    pub(super) fn inside(&self) -> Inside {
+        self.taught.as_ref().map(Taught::inside).unwrap_or_default()
     }
 
     /// Whether parts are judged by the teacher, for want of labels.
@@ -91,6 +92,11 @@ impl<'a> Objective<'a> {
         for (own, wanted) in said.hidden.iter().zip(&wanted.hidden) {
             let difference = loss::squared_difference(&taught.projected(own)?, wanted, mask)?;
             sum = (sum + (difference * weight)?)?;
+        }
+        if let Some(attention) = teacher.attention
+            && let Some(loss) = attention.loss(&said.sites, &wanted.sites, mask)?
+        {
+            sum = (sum + loss)?;
         }
         Ok(sum)
     }

@@ -8,9 +8,10 @@ use rand_chacha::ChaCha8Rng;
 
 use super::average::Average;
 use super::batches::{self, Part};
+use super::inside;
 use super::objective::{Objective, known_classes};
 use super::saved::{Position, SavedRun};
-use super::teacher::{self, Taught};
+use super::teacher::Taught;
 use super::{Budget, Extras, FitReport, FitSettings, Lesson, Watch, variables};
 use crate::error::{Result, TrainError};
 use crate::optimizer::Optimizer;
@@ -203,7 +204,7 @@ impl<'a> Run<'a> {
         let mut uniform = |buffer: &mut [f32]| buffer.iter_mut().for_each(|number| *number = dropout.random());
         let mut forward = Forward::training(self.trainable, &mut uniform);
         forward.uniform = forward.uniform.filter(|_| self.settings.dropout);
-        let said = teacher::run(self.network.as_ref(), &batch.input, &self.objective.blocks(), &mut forward)?;
+        let said = inside::run(self.network.as_ref(), &batch.input, &self.objective.inside(), &mut forward)?;
         let loss = self.objective.loss(&said, &batch)?;
         let value = loss.to_scalar::<f32>()?;
         let limit = DIVERGED * self.position.first_loss.get_or_insert(value).max(1.0);

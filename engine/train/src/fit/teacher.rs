@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor};
 use paring_model::{Checkpoint, Forward, Input, Network, Rows};
-use rand::RngExt as _;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Watch;
+use super::attention::Attention;
+use super::hidden::{self, Hidden, PROJECTION};
+use super::inside::{self, Inside, Said};
 use crate::error::{Result, TrainError};
 use crate::rng::Stream;
 use crate::trainable::Trainable;
@@ -29,6 +31,8 @@ pub struct Teacher<'a> {
     pub distance: Distance,
     /// Hidden states that are compared too.
     pub hidden: Option<&'a Hidden>,
+    /// What attention reads, compared too.
+    pub attention: Option<&'a Attention>,
 }
 
 /// How far two embeddings are from each other.
@@ -40,37 +44,6 @@ pub enum Distance {
     Cosine,
     /// The mean of their squared differences.
     SquaredError,
-}
-
-/// Hidden states that a student learns to have as its teacher has them.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Hidden {
-    /// Blocks of the student and of the teacher whose outputs are compared, the student's ascending.
-    pub pairs: Vec<(usize, usize)>,
-    /// Weight of their loss, beside that of the answers.
-    pub weight: f64,
-    /// Numbers in a state of the student, and in one of the teacher. Where they differ, one linear map for all pairs
-    /// leads from the student's states to the teacher's; it is learned with the student.
-    pub widths: [usize; 2],
-}
-
-/// The linear map of [`Hidden::widths`], [teacher's width, student's width], as `freeze` and `learning_rates` know it.
-const PROJECTION: &str = "hidden_projection.weight";
-
-impl Hidden {
-    /// Names of what is trained beside the student and thrown away afterwards.
-    pub fn projections(&self) -> Vec<String> {
-        let [own, wanted] = self.widths;
-        if own == wanted { Vec::new() } else { vec![PROJECTION.to_owned()] }
-    }
-}
-
-/// What a model says of a batch.
-pub(super) struct Said {
-    /// Raw outputs.
-    pub(super) outputs: Tensor,
-    /// Outputs of the blocks that were asked for.
-    pub(super) hidden: Vec<Tensor>,
 }
 
 /// A teacher at work.
@@ -90,15 +63,15 @@ enum Source {
 }
 
 impl<'a> Taught<'a> {
-    /// With its answers to all rows, where they fit in memory: those of a model that continues texts do not, and hidden
-    /// states neither. What maps hidden states is among the `trainable`.
+    /// With its answers to all rows, where they fit in memory: those of a model that continues texts do not, and what lies
+    /// within a network neither. What maps hidden states is among the `trainable`.
     pub(super) fn new(
         teacher: Teacher<'a>,
         trainable: &Trainable,
         (rows, continues): (&Rows, bool),
         watch: &mut dyn Watch,
     ) -> Result<Self> {
-        let source = match continues || teacher.hidden.is_some() {
+        let source = match continues || teacher.hidden.is_some() || teacher.attention.is_some() {
             true => Source::Live(teacher.model.network()?),
             false => Source::Known(teacher.answers(rows, watch)?),
         };
@@ -116,29 +89,28 @@ impl<'a> Taught<'a> {
     /// What it says of a batch; `rows` are its row numbers.
     pub(super) fn says(&self, input: &Input, rows: &Tensor) -> Result<Said> {
         match &self.source {
-            Source::Known(answers) => Ok(Said { outputs: answers.index_select(rows, 0)?, hidden: Vec::new() }),
+            Source::Known(answers) => Ok(Said::outputs(answers.index_select(rows, 0)?)),
             Source::Live(network) => {
-                let blocks: Vec<usize> = self.pairs().map(|(_, block)| block).collect();
-                let said = run(network.as_ref(), input, &blocks, &mut Forward::inference())?;
-                let hidden = said.hidden.iter().map(Tensor::detach).collect();
-                Ok(Said { outputs: said.outputs.detach(), hidden })
+                let blocks = self.pairs().map(|(_, block)| block).collect();
+                let sites = self.teacher.attention.map(Attention::teachers_sites).unwrap_or_default();
+                let inside = Inside { blocks, sites };
+                Ok(inside::run(network.as_ref(), input, &inside, &mut Forward::inference())?.detached())
             }
         }
     }
 
     /// A hidden state of the student, [..., its width], as wide as the teacher's.
     pub(super) fn projected(&self, state: &Tensor) -> Result<Tensor> {
-        let Some(projection) = &self.projection else { return Ok(state.clone()) };
-        let mut shape = state.dims().to_vec();
-        shape.pop();
-        shape.push(projection.dim(0)?);
-        let rows = state.flatten_to(state.rank().saturating_sub(2))?;
-        Ok(rows.matmul(&projection.t()?)?.reshape(shape)?)
+        match &self.projection {
+            Some(projection) => hidden::projected(state, projection),
+            None => Ok(state.clone()),
+        }
     }
 
-    /// Blocks of the student whose outputs are compared.
-    pub(super) fn blocks(&self) -> Vec<usize> {
-        self.pairs().map(|(block, _)| block).collect()
+    /// What is compared within the student.
+    pub(super) fn inside(&self) -> Inside {
+        let sites = self.teacher.attention.map(Attention::own_sites).unwrap_or_default();
+        Inside { blocks: self.pairs().map(|(block, _)| block).collect(), sites }
     }
 
     fn pairs(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
@@ -147,17 +119,9 @@ impl<'a> Taught<'a> {
 }
 
 impl Teacher<'_> {
-    /// First numbers of what is trained beside the student: uniform within 1/sqrt(the student's width) around zero.
+    /// First numbers of what is trained beside the student, by name.
     pub(super) fn projections(&self, stream: &Stream) -> Result<BTreeMap<String, Tensor>> {
-        let Some(hidden) = self.hidden else { return Ok(BTreeMap::new()) };
-        let [own, wanted] = hidden.widths;
-        let bound = (own.max(1) as f32).sqrt().recip();
-        let first = |name: String| {
-            let mut rng = stream.split(&name).rng();
-            let numbers = (0..own * wanted).map(|_| rng.random_range(-bound..bound)).collect();
-            Ok((name, Tensor::from_vec(numbers, (wanted, own), &Device::Cpu)?))
-        };
-        hidden.projections().into_iter().map(first).collect()
+        self.hidden.map(|hidden| hidden.first(stream)).transpose().map(Option::unwrap_or_default)
     }
 
     /// Its answers to all rows, [rows, outputs].
@@ -177,24 +141,4 @@ impl Teacher<'_> {
         }
         Ok(Tensor::cat(&answers, 0)?)
     }
-}
-
-/// Runs a network, and keeps the outputs of some blocks; they come in the order asked for.
-pub(super) fn run(network: &dyn Network, input: &Input, blocks: &[usize], cx: &mut Forward<'_>) -> Result<Said> {
-    if blocks.is_empty() {
-        return Ok(Said { outputs: network.forward(input, cx)?, hidden: Vec::new() });
-    }
-    let (mut x, shared) = network.enter(input)?;
-    let mut kept: Vec<Option<Tensor>> = vec![None; blocks.len()];
-    for index in 0..network.blocks() {
-        x = network.block(index, &x, &shared, cx)?;
-        for (block, kept) in blocks.iter().zip(&mut kept) {
-            if *block == index {
-                *kept = Some(x.clone());
-            }
-        }
-    }
-    let missing = |block: usize| TrainError::Mismatch(format!("there is no block {block}, but {}", network.blocks()));
-    let hidden = blocks.iter().zip(kept).map(|(block, kept)| kept.ok_or_else(|| missing(*block)));
-    Ok(Said { hidden: hidden.collect::<Result<_>>()?, outputs: x })
 }

@@ -7,6 +7,7 @@ use paring_model::inputs::Matrix;
 use paring_model::{Checkpoint, Inputs, Outputs, Weight, families};
 use rand::RngExt as _;
 
+use super::inside::{self, Inside};
 use super::{ClassWeights, Distance, FitReport, FitSettings, Hidden, Teacher, Watch, fit};
 use crate::error::{Result, TrainError};
 use crate::loss::{cosine_distance, cross_entropy, squared_difference};
@@ -210,7 +211,7 @@ fn a_student_follows_its_teacher_and_not_the_labels() {
 }
 
 fn teacher(model: &Checkpoint) -> Teacher<'_> {
-    Teacher { model, temperature: 1.0, alpha: 1.0, distance: Distance::Cosine, hidden: None }
+    Teacher { model, temperature: 1.0, alpha: 1.0, distance: Distance::Cosine, hidden: None, attention: None }
 }
 
 fn rows_to_embed(name: &str) -> Examples {
@@ -265,7 +266,8 @@ fn hidden_states_follow_those_of_the_teacher() {
             let network = model.network().unwrap();
             let input = rows.inputs.batch(&(0..64).collect::<Vec<_>>()).unwrap();
             let mut forward = paring_model::Forward::inference();
-            super::teacher::run(network.as_ref(), &input, &[block], &mut forward).unwrap().hidden.remove(0)
+            let inside = Inside { blocks: vec![block], ..Inside::default() };
+            inside::run(network.as_ref(), &input, &inside, &mut forward).unwrap().hidden.remove(0)
         };
         let (own, wanted) = (states(&model, 0), states(&teaching, 1));
         squared_difference(&own, &wanted, None).unwrap().to_scalar::<f32>().unwrap()

@@ -3,6 +3,7 @@
 use candle_core::{Device, Tensor, Var};
 use rstest::rstest;
 
+use super::attention::{Seen, relation_divergence, score_difference};
 use super::{cosine_distance, cross_entropy, mean_squared_error, soft_cross_entropy, squared_difference};
 
 fn logits() -> Var {
@@ -86,6 +87,77 @@ fn squared_difference_leaves_padding_out() {
     let mask = Tensor::new(&[[1_u32, 0]], &Device::Cpu).unwrap();
     check(&squared_difference(&own, &wanted, Some(&mask)).unwrap(), &own, 0.5, &[1.0, 0.0, 0.0, 0.0]);
     check(&squared_difference(&own, &wanted, None).unwrap(), &own, 12.75, &[0.5, 0.0, 2.5, 2.5]);
+}
+
+/// Vectors of three tokens in two rows, of which the last is padding.
+fn tokens(width: usize, [step, start, modulus]: [usize; 3], divisor: f64) -> Tensor {
+    let number = |index: usize| ((index * step + start) % modulus) as f64 / divisor - 1.0;
+    Tensor::from_vec((0..6 * width).map(number).collect(), (2, 3, width), &Device::Cpu).unwrap()
+}
+
+fn seen(causal: bool, like: &Tensor) -> Seen {
+    let mask = Tensor::new(&[[1_u32, 1, 1], [1, 1, 0]], &Device::Cpu).unwrap();
+    Seen::new(3, Some(&mask), causal, like).unwrap()
+}
+
+#[rstest]
+#[case(false, 0.11139650141912345, [-0.019424087, -0.020706701, -0.035615763, 0.006342143, 0.003331427, 0.028533606, -0.004590657, 0.020021647, 0.008322356, 0.015619571, 0.04682128, -0.034705439, 0.042763443, -0.027982238, 0.004149128, -0.008558169, -0.03037166, 0.018450097, -0.00766502, 0.013128828, 0.0, 0.0, 0.0, 0.0])]
+#[case(true, 0.047524076945085106, [-0.009749138, -0.00930629, -0.001243294, -0.004669072, 0.020568259, 0.014186832, 0.014623034, -0.005734618, -0.000269314, 0.015425504, 0.025227391, -0.019133706, 0.004374221, -0.007873597, 0.0, -0.00503141, -0.015747195, 0.016622039, -0.005590456, 0.012299003, 0.0, 0.0, 0.0, 0.0])]
+fn relation_divergence_and_its_gradient(#[case] causal: bool, #[case] value: f64, #[case] gradient: [f64; 24]) {
+    let own = Var::from_tensor(&tokens(4, [37, 11, 23], 10.0)).unwrap();
+    let wanted = tokens(6, [29, 5, 19], 8.0);
+    check(&relation_divergence(&own, &wanted, 2, &seen(causal, &own)).unwrap(), &own, value, &gradient);
+    let message = relation_divergence(&own, &wanted, 4, &seen(causal, &own)).unwrap_err().to_string();
+    assert_eq!(message, "relations have 4 heads, expected a divisor of the width 6");
+}
+
+#[test]
+fn score_difference_and_its_gradient() {
+    let own = Var::from_tensor(&tokens(4, [37, 11, 23], 10.0)).unwrap();
+    let (keys, wanted_keys) = (tokens(4, [31, 3, 17], 8.0), tokens(6, [23, 7, 13], 6.0));
+    let teacher = [&tokens(6, [29, 5, 19], 8.0), &wanted_keys];
+    let gradient = [
+        -0.023487069,
+        -0.026654177,
+        -0.010453102,
+        -0.008001425,
+        0.025568716,
+        0.040099619,
+        -0.006808139,
+        0.043715915,
+        0.028821369,
+        0.037742838,
+        0.0357845,
+        -0.026229161,
+        0.048596768,
+        -0.06744037,
+        -0.084496486,
+        0.055699885,
+        -0.015020274,
+        0.004555436,
+        0.056183158,
+        -0.043319464,
+        0.0,
+        0.0,
+        0.0,
+        0.0,
+    ];
+    let loss = score_difference([&own, &keys], teacher, [2, 3], &seen(false, &own)).unwrap();
+    check(&loss, &own, 0.31070578559715245, &gradient);
+    let message = score_difference([&own, &keys], teacher, [2, 2], &seen(false, &own)).unwrap_err().to_string();
+    assert_eq!(message, "the teacher's tokens are related in shape [2, 3, 3, 3], expected [2, 2, 3, 3]");
+}
+
+#[test]
+fn attention_that_is_its_teachers_has_no_loss_and_no_gradient() {
+    let own = Var::from_tensor(&tokens(4, [37, 11, 23], 10.0)).unwrap();
+    let same = own.as_detached_tensor();
+    for causal in [false, true] {
+        let loss = relation_divergence(&own, &same, 2, &seen(causal, &own)).unwrap();
+        check(&loss, &own, 0.0, &[0.0; 24]);
+    }
+    let loss = score_difference([&own, &own], [&same, &same], [2, 2], &seen(false, &own)).unwrap();
+    check(&loss, &own, 0.0, &[0.0; 24]);
 }
 
 #[test]
