@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::context::Cx;
 use crate::effect::{Effect, PlanCx};
 use crate::error::{PassError, Problem};
-use crate::pass::{Definition, NamedFile, Pass, PassInfo, Step};
+use crate::pass::{Definition, NamedFile, NamedModel, Pass, PassInfo, Step};
 use crate::receipt::Outcome;
 
 /// The pass that a definition describes.
@@ -77,6 +77,14 @@ impl<D: Definition> Step for Configured<D> {
 
     fn supply(&mut self, pointer: &str, bytes: &[u8]) -> Result<(), Problem> {
         D::supply(&mut self.parameters, pointer, bytes)
+    }
+
+    fn models(&self) -> Vec<NamedModel> {
+        D::models(&self.parameters)
+    }
+
+    fn supply_model(&mut self, pointer: &str, model: Checkpoint) {
+        D::supply_model(&mut self.parameters, pointer, model);
     }
 
     fn plan(&self, cx: &PlanCx<'_>) -> Result<Effect, Vec<Problem>> {

@@ -31,5 +31,5 @@ pub mod train;
 pub use context::{Cx, Services, Trial};
 pub use effect::{Effect, PlanCx};
 pub use error::{PassError, Problem};
-pub use pass::{Definition, Leaves, NamedFile, Needs, Pass, PassInfo, Step};
+pub use pass::{Definition, Leaves, NamedFile, NamedModel, Needs, Pass, PassInfo, Step};
 pub use receipt::{Outcome, Receipt};

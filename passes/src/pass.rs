@@ -113,6 +113,16 @@ pub trait Step: Send + Sync {
         Ok(())
     }
 
+    /// Models that its parameters name. It plans and runs once each was given to [`Step::supply_model`].
+    fn models(&self) -> Vec<NamedModel> {
+        Vec::new()
+    }
+
+    /// A model that its parameters name.
+    fn supply_model(&mut self, pointer: &str, model: Checkpoint) {
+        let _ = (pointer, model);
+    }
+
     /// What it will do, from the outline alone.
     ///
     /// # Errors
@@ -132,6 +142,15 @@ pub struct NamedFile {
     /// JSON Pointer of the parameter in its block.
     pub pointer: &'static str,
     /// The path as the recipe writes it.
+    pub path: String,
+}
+
+/// A model that a parameter names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedModel {
+    /// JSON Pointer of the parameter in its block.
+    pub pointer: String,
+    /// The path as the recipe writes it, or the address of a hub.
     pub path: String,
 }
 
@@ -166,6 +185,17 @@ pub trait Definition: Send + Sync + 'static {
     fn supply(parameters: &mut Self::Parameters, pointer: &str, bytes: &[u8]) -> Result<(), Problem> {
         let _ = (parameters, pointer, bytes);
         Ok(())
+    }
+
+    /// See [`Step::models`].
+    fn models(parameters: &Self::Parameters) -> Vec<NamedModel> {
+        let _ = parameters;
+        Vec::new()
+    }
+
+    /// See [`Step::supply_model`]: the model becomes part of the parameters, but not of [`Step::resolved`].
+    fn supply_model(parameters: &mut Self::Parameters, pointer: &str, model: Checkpoint) {
+        let _ = (parameters, pointer, model);
     }
 
     /// See [`Step::plan`].

@@ -22,7 +22,7 @@ use crate::builtin;
 use crate::context::{Cx, Services, Trial};
 use crate::effect::{Effect, PlanCx};
 use crate::error::{PassError, Problem};
-use crate::pass::{Definition, NamedFile, Step};
+use crate::pass::{Definition, NamedFile, NamedModel, Step};
 use crate::receipt::Outcome;
 
 type MeasureFn = dyn Fn(&Checkpoint) -> f64;
@@ -81,6 +81,8 @@ pub(crate) struct Bench {
     pub nested_stages: usize,
     /// Files by the paths that parameters name.
     pub files: BTreeMap<String, Vec<u8>>,
+    /// Models by the paths that parameters name.
+    pub models: BTreeMap<String, Checkpoint>,
 }
 
 impl Bench {
@@ -92,6 +94,7 @@ impl Bench {
             measures: Vec::new(),
             nested_stages: 0,
             files: BTreeMap::new(),
+            models: BTreeMap::new(),
         }
     }
 
@@ -107,6 +110,9 @@ impl Bench {
         let mut step = builtin::pass::<D>().configure(parameters)?;
         for NamedFile { pointer, path } in step.files() {
             step.supply(pointer, &self.files[&path]).map_err(|problem| vec![problem])?;
+        }
+        for NamedModel { pointer, path } in step.models() {
+            step.supply_model(&pointer, self.models[&path].clone());
         }
         Ok(step)
     }

@@ -60,6 +60,12 @@ impl Tokenizer {
         Ok(Self(Arc::new(tokenizer)))
     }
 
+    /// Whether both make the same tokens of every text.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let text = |tokenizer: &Self| tokenizer.0.to_string(false).ok();
+        Arc::ptr_eq(&self.0, &other.0) || text(self).is_some_and(|own| text(other) == Some(own))
+    }
+
     /// How many tokens it knows.
     pub fn vocabulary(&self) -> usize {
         self.0.get_vocab_size(true)

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use paring_model::ModelError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -32,7 +33,7 @@ pub struct KeyParts {
     pub nested: Vec<Value>,
     /// Passes of the nested stages at any depth, in the order written, each with its version.
     pub nested_passes: Vec<(String, u32)>,
-    /// Digests of the files that parameters name, those of nested stages too, by their paths as written.
+    /// Digests of the files and models that parameters name, those of nested stages too, by their paths as written.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, String>,
     /// Names of the recipe's measures, for a stage that chooses by them.
@@ -107,11 +108,19 @@ fn parameters_changed(new: &Value, old: &Value) -> String {
 }
 
 /// The key parts of a stage. `around` holds the ids of the stages that it is nested in.
-pub fn parts(project: &Project, configured: &ConfiguredStage, around: &[String], model: &str) -> KeyParts {
+///
+/// # Errors
+/// When a model that its parameters name cannot be read.
+pub fn parts(
+    project: &Project,
+    configured: &ConfiguredStage,
+    around: &[String],
+    model: &str,
+) -> Result<KeyParts, ModelError> {
     let recipe = &project.loaded().recipe;
     let stage = &configured.stage;
     let chooses = !stage.nested.is_empty();
-    KeyParts {
+    Ok(KeyParts {
         engine: ENGINE_FORMAT,
         model: model.to_owned(),
         pass: stage.pass.clone(),
@@ -121,12 +130,12 @@ pub fn parts(project: &Project, configured: &ConfiguredStage, around: &[String],
         ignore: stage.ignore.clone(),
         nested: stage.nested.clone(),
         nested_passes: nested_passes(&project.checked.registry, &stage.nested),
-        files: if chooses { project.nested_files(stage) } else { configured.files.clone() },
+        files: project.digests(configured)?,
         measures: if chooses { recipe.measure.clone() } else { Vec::new() },
         data: project.data.as_ref().map(|data| data.digest.clone()),
         seed: recipe.seed,
         stream: around.iter().chain([&stage.id]).cloned().collect(),
-    }
+    })
 }
 
 /// The passes that nested stages name, with their versions.

@@ -14,6 +14,7 @@ pub mod ledger;
 mod masks;
 pub mod measures;
 mod memory;
+mod named;
 pub mod order;
 pub mod output;
 pub mod plan;

@@ -81,7 +81,8 @@ impl Plan {
     pub fn ask_cache(&mut self, project: &Project, cache: &Cache) -> Result<(), crate::stage::StageError> {
         let mut digest = Some(project.model.digest()?);
         for (planned, configured) in self.stages.iter_mut().zip(&project.checked.stages) {
-            let parts = digest.as_ref().map(|digest| crate::key::parts(project, configured, &[], digest));
+            let parts =
+                digest.as_ref().map(|digest| crate::key::parts(project, configured, &[], digest)).transpose()?;
             let state = crate::key::state(cache, &project.loaded().recipe.name, configured, parts.as_ref());
             digest = state.result.clone();
             planned.cache = Some(state);

@@ -1,14 +1,15 @@
 //! A recipe with everything it names: configured stages, the model's headers, the rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use paring_model::Checkpoint;
+use paring_model::{Checkpoint, ModelError};
 use paring_passes::{NamedFile, PassInfo, Problem, Step};
 use paring_schema::{Catalog, Diagnostic, Diagnostics, LoadOptions, Loaded, Stage};
 
 use crate::catalog::Registry;
+use crate::named::NamedModels;
 use crate::problems;
 use crate::resolve::{Places, ProjectData, adopt, find_model, load_data, load_model};
 
@@ -31,6 +32,8 @@ pub struct ConfiguredStage {
     pub step: Box<dyn Step>,
     /// Digests of these files, by their paths as written.
     pub files: BTreeMap<String, String>,
+    /// Paths as written of the models that it names.
+    pub models: BTreeSet<String>,
 }
 
 /// A recipe that fits the language, with its stages configured.
@@ -57,6 +60,8 @@ pub struct Project {
     pub data: Option<ProjectData>,
     /// Where it may read.
     pub places: Places,
+    /// Models that stages name.
+    named: NamedModels,
 }
 
 /// Most sets of values of a sweep whose files are looked for.
@@ -98,7 +103,8 @@ pub fn configure(loaded: &Loaded, registry: &Registry, stage: &Stage) -> Result<
     let mut problems = if pass.takes_targets() { Vec::new() } else { targets(loaded, stage) };
     match pass.configure(&stage.parameters) {
         Ok(step) if problems.is_empty() => {
-            Ok(ConfiguredStage { stage: stage.clone(), info: pass.info(), step, files: BTreeMap::new() })
+            let (files, models) = (BTreeMap::new(), BTreeSet::new());
+            Ok(ConfiguredStage { stage: stage.clone(), info: pass.info(), step, files, models })
         }
         Ok(_) => Err(problems),
         Err(found) => {
@@ -159,28 +165,56 @@ impl Project {
             data.as_mut().map_or(Ok(()), |data| adopt(&checked.loaded, &mut model, data))?;
             Ok((data, find_model(&checked.loaded, &places)?, model))
         });
-        match opened {
-            Ok((data, source, model)) => Ok(Self { checked, model, source, data, places }),
-            Err(problem) => Err(Box::new(Diagnostics::new(checked.loaded.sources, vec![problem]))),
+        let (data, source, model) = match opened {
+            Ok(opened) => opened,
+            Err(problem) => return Err(Box::new(Diagnostics::new(checked.loaded.sources, vec![problem]))),
+        };
+        let named = NamedModels::default();
+        let Checked { loaded, stages, .. } = &mut checked;
+        let supply = |stage| named.supply((loaded, &places, &model), stage).err();
+        let problems: Vec<_> = stages.iter_mut().filter_map(supply).collect();
+        if !problems.is_empty() {
+            return Err(Box::new(Diagnostics::new(checked.loaded.sources, problems)));
         }
+        Ok(Self { checked, model, source, data, places, named })
     }
 
     /// Configures a nested stage whose variables are bound.
     ///
     /// # Errors
-    /// Problems of its parameters and of files that they name.
+    /// Problems of its parameters and of files and models that they name.
     pub fn configure(&self, stage: &Stage) -> Result<ConfiguredStage, Vec<Diagnostic>> {
         let mut configured = configure(self.loaded(), &self.checked.registry, stage)?;
-        supply(self.loaded(), &self.places, &mut configured).map_err(|problem| vec![problem])?;
+        supply(self.loaded(), &self.places, &mut configured)
+            .and_then(|()| self.named.supply((self.loaded(), &self.places, &self.model), &mut configured))
+            .map_err(|problem| vec![problem])?;
         Ok(configured)
     }
 
-    /// Digests of the files that nested stages name, by their paths as written.
-    pub fn nested_files(&self, stage: &Stage) -> BTreeMap<String, String> {
+    /// Digests of the files and models that a stage and those nested in it name, by their paths as written.
+    ///
+    /// # Errors
+    /// When a model cannot be read.
+    pub fn digests(&self, configured: &ConfiguredStage) -> Result<BTreeMap<String, String>, ModelError> {
+        let (mut digests, mut models) = (configured.files.clone(), configured.models.clone());
+        if !configured.stage.nested.is_empty() {
+            for nested in self.nested(&configured.stage) {
+                digests.extend(nested.files);
+                models.extend(nested.models);
+            }
+        }
+        for path in models {
+            let digest = self.named.digest(&path)?;
+            digests.insert(path, digest);
+        }
+        Ok(digests)
+    }
+
+    /// The stages nested in one, with values that a sweep may bind.
+    fn nested(&self, stage: &Stage) -> impl Iterator<Item = ConfiguredStage> {
         let bound = self.loaded().sampled_values(stage, MOST_SAMPLES).into_iter();
         let bound = bound.filter_map(|values| self.loaded().bind(stage, &values, &self.checked.catalog).ok());
-        let configured = bound.flatten().filter_map(|stage| self.configure(&stage).ok());
-        configured.flat_map(|configured| configured.files).collect()
+        bound.flatten().filter_map(|stage| self.configure(&stage).ok())
     }
 
     /// The recipe with its places.

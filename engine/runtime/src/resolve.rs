@@ -17,7 +17,7 @@ use paring_schema::{Diagnostic, Loaded};
 use crate::problems;
 
 pub use paths::Places;
-pub use text::adopt;
+pub use text::{adopt, reads_tokens};
 
 /// Where the model that the recipe starts from lies among its files; nowhere when it is one from nothing or of a hub.
 ///
@@ -39,8 +39,7 @@ pub fn find_model(loaded: &Loaded, places: &Places) -> Result<Option<PathBuf>, D
 /// When it cannot be read, or a model from nothing has no data to fit its ends to.
 pub fn load_model(loaded: &Loaded, places: &Places, data: Option<&ProjectData>) -> Result<Checkpoint, Diagnostic> {
     match &loaded.recipe.model {
-        ModelSource::Load(address) if hub::is_address(address) => fetch(loaded, address),
-        ModelSource::Load(path) => open(loaded, places, Path::new(path)),
+        ModelSource::Load(path) => open_model(loaded, places, path, "/model/load"),
         ModelSource::Family(family, settings) => {
             let spec = Spec::from_parts(family, settings).map_err(|error| problems::of_model(loaded, &error))?;
             unbuilt(loaded, spec, data)
@@ -48,17 +47,20 @@ pub fn load_model(loaded: &Loaded, places: &Places, data: Option<&ProjectData>) 
     }
 }
 
-fn fetch(loaded: &Loaded, address: &str) -> Result<Checkpoint, Diagnostic> {
-    let directory = hub::fetch(address).map_err(|error| {
-        let diagnostic = Diagnostic::new("M003", error.to_string()).label(loaded.span("/model/load"), "");
-        error.help().into_iter().fold(diagnostic, Diagnostic::help)
-    })?;
-    Checkpoint::open(&directory).map_err(|error| problems::of_model(loaded, &error))
-}
-
-fn open(loaded: &Loaded, places: &Places, path: &Path) -> Result<Checkpoint, Diagnostic> {
-    let path = places.find(loaded, path, "/model/load")?;
-    Checkpoint::open(&path).map_err(|error| problems::of_model(loaded, &error))
+/// Opens the model that a path or the address of a hub names. `pointer` is where the recipe names it.
+///
+/// # Errors
+/// When there is none, the recipe may not read it, or it is no model.
+pub fn open_model(loaded: &Loaded, places: &Places, path: &str, pointer: &str) -> Result<Checkpoint, Diagnostic> {
+    let found = if hub::is_address(path) {
+        hub::fetch(path).map_err(|error| {
+            let diagnostic = Diagnostic::new("M003", error.to_string()).label(loaded.span(pointer), "");
+            error.help().into_iter().fold(diagnostic, Diagnostic::help)
+        })?
+    } else {
+        places.find(loaded, Path::new(path), pointer)?
+    };
+    Checkpoint::open(&found).map_err(|error| Diagnostic::new("M001", error.to_string()).label(loaded.span(pointer), ""))
 }
 
 fn unbuilt(loaded: &Loaded, spec: Spec, data: Option<&ProjectData>) -> Result<Checkpoint, Diagnostic> {

@@ -114,7 +114,7 @@ impl Runner<'_> {
         if self.cancel.is_cancelled() {
             return Err(StageError::Interrupted);
         }
-        let parts = key::parts(self.project, configured, around, digest);
+        let parts = key::parts(self.project, configured, around, digest)?;
         let recipe = &self.project.loaded().recipe.name;
         let (cached, hit) = match self.cache.load(&parts) {
             Some(cached) => (cached, true),

@@ -9,11 +9,16 @@ use crate::table::{Column, Table, Values};
 
 /// `[CLS] a b [SEP]`, and `[CLS] a [SEP] b [SEP]` for pairs; it asks for truncation and padding, which are left out.
 fn tokenizer() -> Tokenizer {
-    let vocabulary = json!({ "[UNK]": 0, "[CLS]": 1, "[SEP]": 2, "a": 3, "b": 4, "c": 5 });
+    of_words(2, ["a", "b", "c"])
+}
+
+/// The same of other words; `longest` is what it would truncate to.
+fn of_words(longest: usize, [a, b, c]: [&str; 3]) -> Tokenizer {
+    let vocabulary = json!({ "[UNK]": 0, "[CLS]": 1, "[SEP]": 2, a: 3, b: 4, c: 5 });
     let special = |id: u32, name: &str| json!({ "id": id, "content": name, "special": true, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false });
     let text = json!({
         "version": "1.0",
-        "truncation": { "direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0 },
+        "truncation": { "direction": "Right", "max_length": longest, "strategy": "LongestFirst", "stride": 0 },
         "padding": { "strategy": { "Fixed": 9 }, "direction": "Right", "pad_to_multiple_of": null, "pad_id": 0, "pad_type_id": 0, "pad_token": "[UNK]" },
         "added_tokens": [special(1, "[CLS]"), special(2, "[SEP]")],
         "normalizer": null,
@@ -23,6 +28,12 @@ fn tokenizer() -> Tokenizer {
         "model": { "type": "WordLevel", "vocab": vocabulary, "unk_token": "[UNK]" },
     });
     Tokenizer::new(text.to_string().as_bytes(), Path::new("tokenizer.json")).unwrap()
+}
+
+#[test]
+fn tokenizers_are_the_same_where_tokens_are() {
+    assert!(tokenizer().is_same(&of_words(7, ["a", "b", "c"])));
+    assert!(!tokenizer().is_same(&of_words(2, ["a", "c", "b"])));
 }
 
 fn table(columns: &[(&str, &[&str])]) -> Table {
