@@ -2,8 +2,10 @@
 
 mod hidden;
 mod lesson;
+mod loaded;
 mod relations;
 mod student;
+mod teachers;
 
 pub mod attention;
 pub mod embeddings;

@@ -69,6 +69,38 @@ export: [{ safetensors: {} }]
     assert_eq!(config["id2label"]["1"], "liked");
 }
 
+/// The student is the bare encoder, which gets an output layer; one of its teachers is what another run left.
+#[test]
+fn an_encoder_of_a_file_learns_from_two_others() {
+    let scratch = Scratch::new();
+    let recipe = |seed: u32, more: &str| {
+        format!(
+            "paring: 1
+name: lesson
+seed: {seed}
+model: {{ load: tiny-bert }}
+task: classify
+data: {{ train: {{ path: reviews.csv, text: review, label: opinion }}, max_length: 24 }}
+measure: [accuracy]
+stages:
+  - train/fit: {{ epochs: 12, batch_size: 16, learning_rate: 0.01, freeze: [\"embeddings.*\"] }}
+{more}export: [{{ safetensors: {{}} }}]
+"
+        )
+    };
+    run(&scratch, &recipe(1, ""), "reviews.csv", &reviews());
+    std::fs::rename(scratch.path("out/model"), scratch.path("teacher")).unwrap();
+    let lesson =
+        "  - distill/attention: { student: { load: tiny-bert }, teacher: [present, { load: teacher }], alpha: 1,
+      score_weight: 1, epochs: 12, batch_size: 16, learning_rate: 0.01 }
+";
+    let report = run(&scratch, &recipe(2, lesson), "reviews.csv", &reviews());
+    assert!(figure(&report, 1, "accuracy") > 0.95, "{report:#}");
+    let receipt = &report["stages"][1]["receipt"];
+    assert!(receipt["summary"].as_str().unwrap().contains("agrees with the first teacher on"), "{receipt:#}");
+    assert!(receipt["figures"]["agreement"].as_f64().unwrap() > 0.95, "{receipt:#}");
+}
+
 #[test]
 fn an_encoder_is_compared_with_itself_and_finds_pairs() {
     let scratch = Scratch::new();

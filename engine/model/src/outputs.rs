@@ -111,6 +111,22 @@ impl Outputs {
         }
     }
 
+    /// Raw outputs of a model that means them so, as one gives them that means them as `wanted` does: numbers on
+    /// another scale are brought to that; other answers have none.
+    ///
+    /// # Errors
+    /// When candle refuses.
+    pub fn rescaled(&self, outputs: &Tensor, wanted: &Self) -> Result<Tensor> {
+        match (self, wanted) {
+            (Outputs::Regress { mean, scale, .. }, Outputs::Regress { mean: to, scale: unit, .. })
+                if (mean, scale) != (to, unit) =>
+            {
+                Ok(outputs.affine(scale / unit, (mean - to) / unit)?)
+            }
+            _ => Ok(outputs.clone()),
+        }
+    }
+
     /// The answers for raw outputs, [rows, width].
     ///
     /// # Errors
@@ -205,6 +221,16 @@ mod tests {
         let outputs = Outputs::Regress { column: "price".to_owned(), mean: 100.0, scale: 20.0 };
         let answers = outputs.answers(&Tensor::new(&[[0.5_f32], [-1.0]], &Device::Cpu).unwrap()).unwrap();
         assert_eq!(answers, [Answer::Number { value: 110.0 }, Answer::Number { value: 80.0 }]);
+    }
+
+    /// 1.5 stands for 13, which is half of 4 above 11.
+    #[test]
+    fn a_number_goes_from_one_scale_to_another() {
+        let on = |mean: f64, scale: f64| Outputs::Regress { column: "price".to_owned(), mean, scale };
+        let output = Tensor::new(&[[1.5_f32]], &Device::Cpu).unwrap();
+        let number = |output: &Tensor| output.to_vec2::<f32>().unwrap()[0][0];
+        assert_eq!(number(&on(10.0, 2.0).rescaled(&output, &on(11.0, 4.0)).unwrap()), 0.5);
+        assert_eq!(number(&classes(&["cat"]).rescaled(&output, &on(11.0, 4.0)).unwrap()), 1.5);
     }
 
     #[test]

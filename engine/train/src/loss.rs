@@ -68,13 +68,37 @@ pub fn soft_cross_entropy(student: &Tensor, teacher: &Tensor, temperature: f64) 
     Ok((divergence * (temperature * temperature / rows as f64))?)
 }
 
+/// Logits whose softmax at the temperature is the mean of what these are at it, all [..., classes] of one shape.
+///
+/// # Errors
+/// When shapes do not fit.
+pub fn mean_of_distributions(logits: &[Tensor], temperature: f64) -> Result<Tensor> {
+    let logarithms = |logits: &Tensor| -> Result<Tensor> {
+        let classes = logits.dim(logits.rank().saturating_sub(1))?;
+        let (shifted, sum) = log_softmax_parts(&(logits.reshape(((), classes))? / temperature)?)?;
+        Ok(shifted.broadcast_sub(&sum)?.reshape(logits.shape())?)
+    };
+    let all = Tensor::stack(&logits.iter().map(logarithms).collect::<Result<Vec<_>>>()?, 0)?;
+    let largest = all.max(0)?;
+    let sum = all.broadcast_sub(&largest)?.exp()?.mean(0)?;
+    Ok(((largest + sum.log()?)? * temperature)?)
+}
+
+/// The mean of the directions of embeddings, all [rows, width].
+///
+/// # Errors
+/// When shapes do not fit.
+pub fn mean_of_directions(embeddings: &[Tensor]) -> Result<Tensor> {
+    let direction = |rows: &Tensor| Ok(rows.broadcast_div(&length(rows)?.unsqueeze(1)?)?);
+    Ok(Tensor::stack(&embeddings.iter().map(direction).collect::<Result<Vec<_>>>()?, 0)?.mean(0)?)
+}
+
 /// One minus the cosine between each row of `student` and that of `teacher`, both [rows, width].
 ///
 /// # Errors
 /// When shapes do not fit.
 pub fn cosine_distance(student: &Tensor, teacher: &Tensor) -> Result<Tensor> {
     same_shape(student, teacher)?;
-    let length = |rows: &Tensor| (rows.sqr()?.sum(1)? + f64::from(f32::MIN_POSITIVE))?.sqrt();
     let teacher = teacher.detach();
     let cosines = (student * &teacher)?.sum(1)?.div(&(length(student)? * length(&teacher)?)?)?;
     Ok((1.0 - cosines.mean_all()?)?)
@@ -92,6 +116,11 @@ pub fn squared_difference(student: &Tensor, teacher: &Tensor, mask: Option<&Tens
     let mask = mask.to_dtype(squares.dtype())?;
     let of_tokens = (squares.mean(2)? * &mask)?.sum_all()?;
     Ok(of_tokens.div(&mask.sum_all()?)?)
+}
+
+/// The length of each row, [rows]; never zero.
+fn length(rows: &Tensor) -> Result<Tensor> {
+    Ok((rows.sqr()?.sum(1)? + f64::from(f32::MIN_POSITIVE))?.sqrt()?)
 }
 
 fn same_shape(student: &Tensor, teacher: &Tensor) -> Result<()> {

@@ -9,7 +9,7 @@ use paring_model::inputs::{ColumnEncoding, Encoding, Matrix};
 use paring_model::text::TokenRow;
 use paring_model::{Checkpoint, Inputs, Outputs, Rows, Weight};
 use paring_train::Stream;
-use paring_train::fit::{Distance, FitReport, FitSettings, Teacher, Watch, fit};
+use paring_train::fit::{FitReport, FitSettings, Teacher, Watch, fit};
 use paring_train::measure::{LatencySettings, measure_all};
 
 struct Silent;
@@ -89,8 +89,7 @@ fn a_student_learns_its_teachers_distributions() {
     };
     let before = divergence(&pruned);
     let learns = |student: &mut Checkpoint, settings: &FitSettings| {
-        let (distance, hidden, attention) = (Distance::default(), None, None);
-        let teacher = Teacher { model: &teaching, temperature: 1.0, alpha: 1.0, distance, hidden, attention };
+        let teacher = Teacher::new(std::slice::from_ref(&teaching));
         fit(student, &rows, None, Some(teacher), settings, &Stream::new(1), &mut Silent).unwrap()
     };
     let still = FitSettings { epochs: 1, batch_size: 5, learning_rate: 1e-9, ..FitSettings::default() };

@@ -9,42 +9,43 @@ use super::hidden::{self, LayerMap};
 use super::lesson;
 use super::relations::{self, Terms};
 use super::student::Student;
+use super::teachers::{Teachers, teacher_example};
 use crate::context::Cx;
 use crate::effect::{Effect, PlanCx};
 use crate::error::{PassError, Problem};
-use crate::pass::{Definition, Leaves, Needs, PassInfo};
+use crate::pass::{Definition, Leaves, NamedModel, Needs, PassInfo};
 use crate::receipt::Outcome;
 use crate::training;
 
 /// Trains a smaller transformer to relate tokens as the present one does, and to give its answers, and goes on with it.
 ///
 /// # What it does
-/// The present model is the teacher. The student is trained on the sum of the loss of `distill/logits` or
-/// `distill/embeddings`, whichever suits the task, and of losses of attention. A relation is what attention would be if
-/// tokens attended by one kind of vector alone: softmax(x x^T / sqrt(width of a head)) of the queries, of the keys, or
-/// of the values of a layer. The divergence of the student's relations from the teacher's is averaged over heads and
-/// over tokens that are no padding, and multiplied by the weight of its kind. Vectors are cut into as many relation
-/// heads in both models, so that widths and heads of both may differ. Attention scores, q k^T / sqrt(width of a head),
-/// can be compared besides, by their mean squared difference.
+/// The teacher is the present model unless `teacher` names another; of several all answer, and the first shows its
+/// attention. The student is trained on the sum of the loss of `distill/logits` or `distill/embeddings`, whichever
+/// suits the task, and of losses of attention. A relation is what attention would be if tokens attended by one kind of
+/// vector alone: softmax(x x^T / sqrt(width of a head)) of the queries, of the keys, or of the values of a layer. The
+/// divergence of the student's relations from the teacher's is averaged over heads and over tokens that are no padding,
+/// and multiplied by the weight of its kind. Vectors are cut into as many relation heads in both models, so that widths
+/// and heads of both may differ. Attention scores, q k^T / sqrt(width of a head), can be compared besides, by their
+/// mean squared difference.
 ///
 /// # When to use
 /// For a student whose hidden states should be its own: relations say how tokens belong together, not where in space
 /// they lie. For students with other widths and other numbers of heads than their teacher.
 ///
 /// # When not to
-/// For models without attention: `distill/logits`. For a student that is its teacher with layers left out, hidden states
-/// (`distill/features`) say more of each token.
+/// For models without attention: `distill/logits`. For a student that is its teacher with layers left out, hidden
+/// states (`distill/features`) say more of each token.
 ///
 /// # Parameters
-/// `student` is where the student comes from, as in `distill/logits`. The student's last layer is compared with the
-/// teacher's last, or with `teacher_layer`, numbered from 0; of large teachers a layer above the middle is better. With
-/// `map` (`uniform`, `first`, `last`) or `teacher_layers`, as in `distill/features`, all layers of the student are
-/// compared, and the losses averaged. `query_weight`, `key_weight` and `value_weight` weigh the relations;
-/// `relation_heads` is how many heads they have: the teacher's heads of keys where not given, more of them say more.
-/// `score_weight` weighs the attention scores. `temperature` and `alpha` are those of `distill/logits`, `distance` that
-/// of `distill/embeddings`. All others are those of `train/fit`: `epochs`, `batch_size`, `accumulate`, `learning_rate`,
-/// `learning_rates`, `freeze`, `optimizer`, `schedule`, `warmup_epochs`, `dropout`, `clip_norm`, `early_stopping`,
-/// `label_smoothing` and `class_weights` (the last two for the labels' loss).
+/// `student` and `teacher` are those of `distill/logits`. The student's last layer is compared with the teacher's last,
+/// or with `teacher_layer`, numbered from 0; of large teachers a layer above the middle is better. With `map`
+/// (`uniform`, `first`, `last`) or `teacher_layers`, as in `distill/features`, all layers of the student are compared,
+/// and the losses averaged. `query_weight`, `key_weight` and `value_weight` weigh the relations; `relation_heads` is
+/// how many heads they have: the teacher's heads of keys where not given, more of them say more. `score_weight` weighs
+/// the attention scores. `temperature` and `alpha` are those of `distill/logits`, `distance` that of
+/// `distill/embeddings`. All others are those of `train/fit`; `label_smoothing` and `class_weights` are for the labels'
+/// loss.
 ///
 /// # Cost and limits
 /// The training of the student, and in every epoch a pass of all rows through the teacher. For every compared layer and
@@ -60,9 +61,13 @@ use crate::training;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AttentionParameters {
-    /// The student: one key, such as `layers`, which of the teacher's it is a copy of.
+    /// The student: `layers`, which of the present model's it is a copy of; `load`; or `present`.
     #[schemars(example = student_example())]
     pub student: Student,
+    /// Who teaches: `present`, the model before this stage; a model of a directory or a file; or a list of them.
+    #[serde(default, skip_serializing_if = "Teachers::is_present")]
+    #[schemars(example = teacher_example())]
+    pub teacher: Teachers,
     /// The layer of the teacher that the student's last is compared with; the last where not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1023))]
@@ -183,7 +188,7 @@ impl Definition for Attention {
         let mut given = choices.iter().filter(|(_, given)| *given);
         let mut problems = Vec::new();
         if let (Some((first, _)), Some((second, _))) = (given.next(), given.next()) {
-            let problem = Problem::new(&format!("/{second}"), format!("cannot be given together with `{first}`"));
+            let problem = Problem::new(format!("/{second}"), format!("cannot be given together with `{first}`"));
             problems.push(problem.help("remove one of the two"));
         }
         let AttentionParameters { query_weight, key_weight, value_weight, score_weight, .. } = parameters;
@@ -194,25 +199,40 @@ impl Definition for Attention {
         problems
     }
 
+    fn models(parameters: &AttentionParameters) -> Vec<NamedModel> {
+        parameters.student.named().into_iter().chain(parameters.teacher.named()).collect()
+    }
+
+    fn supply_model(parameters: &mut AttentionParameters, pointer: &str, model: Checkpoint) {
+        parameters.student.supply(pointer, &model);
+        parameters.teacher.supply(pointer, &model);
+    }
+
     fn plan(parameters: &AttentionParameters, cx: &PlanCx<'_>) -> Result<Effect, Vec<Problem>> {
         let mut problems = lesson::problems(&parameters.settings, cx);
-        let student = parameters.student.outline(cx.outline).map_err(|problem| problems.push(problem)).ok();
-        problems.extend(student.iter().filter_map(|student| parameters.compared(student, cx.outline).err()));
-        problems.extend(student.iter().flat_map(|outline| training::glob_problems(&parameters.settings, outline)));
-        match student {
-            Some(student) if problems.is_empty() => Ok(lesson::effect(&parameters.settings, &student, cx)),
+        let roles = lesson::roles(&parameters.student, &parameters.teacher, cx.outline, &mut problems);
+        if let Some((student, teachers)) = &roles {
+            problems.extend(parameters.compared(student, teachers.first().unwrap_or(cx.outline)).err());
+            problems.extend(training::glob_problems(&parameters.settings, student));
+        }
+        match roles {
+            Some((student, teachers)) if problems.is_empty() => {
+                Ok(lesson::effect(&parameters.settings, (&student, &teachers), cx))
+            }
             _ => Err(problems),
         }
     }
 
     fn run(parameters: &AttentionParameters, cx: &mut Cx<'_>, model: Checkpoint) -> Result<Outcome, PassError> {
         let student = parameters.student.model(&model, &cx.stream.split("weights"))?;
+        let teachers = parameters.teacher.models(&model)?;
         let compared = parameters
-            .compared(&student.outline(), &model.outline())
+            .compared(&student.outline(), &lesson::first(&teachers, &model).outline())
             .map_err(|problem| PassError::Failed(problem.message))?;
         let AttentionParameters { temperature, alpha, distance, .. } = *parameters;
-        let teacher = Teacher { model: &model, temperature, alpha, distance, hidden: None, attention: Some(&compared) };
-        lesson::teach(cx, teacher, student, &parameters.settings)
+        let attention = Some(&compared);
+        let teacher = Teacher { temperature, alpha, distance, attention, ..Teacher::new(&teachers) };
+        lesson::teach(cx, &model, teacher, student, &parameters.settings)
     }
 }
 

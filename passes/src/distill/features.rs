@@ -8,20 +8,23 @@ use serde::{Deserialize, Serialize};
 use super::hidden::{self, LayerMap};
 use super::lesson;
 use super::student::Student;
+use super::teachers::{Teachers, teacher_example};
 use crate::context::Cx;
 use crate::effect::{Effect, PlanCx};
 use crate::error::{PassError, Problem};
-use crate::pass::{Definition, Leaves, Needs, PassInfo};
+use crate::pass::{Definition, Leaves, NamedModel, Needs, PassInfo};
 use crate::receipt::Outcome;
 use crate::training;
 
 /// Trains a shallower transformer to have the hidden states of the present one, and its answers, and goes on with it.
 ///
 /// # What it does
-/// The present model is the teacher. The student, a copy of some of its layers, is trained on the sum of two losses:
-/// the mean squared difference between the output of each of its layers and that of one of the teacher's, over all
-/// tokens that are no padding, averaged over its layers and times `weight`; and the loss of `distill/logits` or
-/// `distill/embeddings`, whichever suits the task, on the answers. The student then takes the teacher's place.
+/// The teacher is the present model unless `teacher` names another. The student, a copy of some of the present model's
+/// layers, or a model of a file, is trained on the sum of two losses: the mean squared difference between the output of
+/// each of its layers and that of one of the teacher's, over all tokens that are no padding, averaged over its layers
+/// and times `weight`; and the loss of `distill/logits` or `distill/embeddings`, whichever suits the task, on the
+/// answers. Of several teachers all answer, and the first shows its hidden states. The student then takes the place of
+/// the present model.
 ///
 /// # When to use
 /// For students of half the layers and less, with few labelled rows: hidden states say more about each row than an
@@ -32,7 +35,9 @@ use crate::training;
 /// answers must agree and rows are plenty: `distill/embeddings`.
 ///
 /// # Parameters
-/// `student` has one key, `layers`: which layers of the teacher are copied, numbered from 0. `map` says which of the
+/// `student` is `layers`, which layers of the present model are copied, numbered from 0; or `load`, the path of a model
+/// that is trained on from its weights; or `present`, where another model teaches. `teacher` is `present`,
+/// `{ load: PATH }`, or a list of these; what is loaded has to suit as in `distill/logits`. `map` says which of the
 /// teacher's layers a layer of the student is compared with: `uniform` spreads them evenly, so that the last meets the
 /// last; `first` and `last` take that end of the teacher; `teacher_layers` lists them one by one instead, one for each
 /// layer of the student. `weight` multiplies the loss of hidden states. `temperature` and `alpha` are those of
@@ -52,9 +57,13 @@ use crate::training;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FeaturesParameters {
-    /// The student: `layers`, which of the teacher's it is a copy of.
+    /// The student: `layers`, which of the present model's it is a copy of; `load`; or `present`.
     #[schemars(example = student_example())]
     pub student: Student,
+    /// Who teaches: `present`, the model before this stage; a model of a directory or a file; or a list of them.
+    #[serde(default, skip_serializing_if = "Teachers::is_present")]
+    #[schemars(example = teacher_example())]
+    pub teacher: Teachers,
     /// Which of the teacher's layers a layer of the student is compared with. `uniform` where not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub map: Option<LayerMap>,
@@ -129,27 +138,41 @@ impl Definition for Features {
         both.then(|| problem.help("remove one of the two")).into_iter().collect()
     }
 
+    fn models(parameters: &FeaturesParameters) -> Vec<NamedModel> {
+        parameters.student.named().into_iter().chain(parameters.teacher.named()).collect()
+    }
+
+    fn supply_model(parameters: &mut FeaturesParameters, pointer: &str, model: Checkpoint) {
+        parameters.student.supply(pointer, &model);
+        parameters.teacher.supply(pointer, &model);
+    }
+
     fn plan(parameters: &FeaturesParameters, cx: &PlanCx<'_>) -> Result<Effect, Vec<Problem>> {
         let mut problems = lesson::problems(&parameters.settings, cx);
-        let student = parameters.student.outline(cx.outline).map_err(|problem| problems.push(problem)).ok();
-        if let Some(student) = &student {
-            let hidden = parameters.hidden(student, cx.outline).map_err(|problem| problems.push(problem));
+        let roles = lesson::roles(&parameters.student, &parameters.teacher, cx.outline, &mut problems);
+        if let Some((student, teachers)) = &roles {
+            let teacher = teachers.first().unwrap_or(cx.outline);
+            let hidden = parameters.hidden(student, teacher).map_err(|problem| problems.push(problem));
             let projections = hidden.map(|hidden| hidden.projections()).unwrap_or_default();
             problems.extend(training::glob_problems_with(&parameters.settings, student, &projections));
         }
-        match student {
-            Some(student) if problems.is_empty() => Ok(lesson::effect(&parameters.settings, &student, cx)),
+        match roles {
+            Some((student, teachers)) if problems.is_empty() => {
+                Ok(lesson::effect(&parameters.settings, (&student, &teachers), cx))
+            }
             _ => Err(problems),
         }
     }
 
     fn run(parameters: &FeaturesParameters, cx: &mut Cx<'_>, model: Checkpoint) -> Result<Outcome, PassError> {
         let student = parameters.student.model(&model, &cx.stream.split("weights"))?;
+        let teachers = parameters.teacher.models(&model)?;
         let hidden = parameters
-            .hidden(&student.outline(), &model.outline())
+            .hidden(&student.outline(), &lesson::first(&teachers, &model).outline())
             .map_err(|problem| PassError::Failed(problem.message))?;
         let FeaturesParameters { temperature, alpha, distance, .. } = *parameters;
-        let teacher = Teacher { model: &model, temperature, alpha, distance, hidden: Some(&hidden), attention: None };
-        lesson::teach(cx, teacher, student, &parameters.settings)
+        let hidden = Some(&hidden);
+        let teacher = Teacher { temperature, alpha, distance, hidden, ..Teacher::new(&teachers) };
+        lesson::teach(cx, &model, teacher, student, &parameters.settings)
     }
 }

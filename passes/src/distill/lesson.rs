@@ -5,6 +5,8 @@ use paring_model::{Checkpoint, Outline, Outputs, Task, depth};
 use paring_train::fit::{FitSettings, Lesson, Teacher, fit_rounded};
 use paring_train::measure::{self, LatencySettings};
 
+use super::student::Student;
+use super::teachers::Teachers;
 use crate::context::Cx;
 use crate::effect::{Effect, PlanCx};
 use crate::error::{PassError, Problem};
@@ -32,34 +34,61 @@ pub(super) fn task(outline: &Outline) -> Option<Task> {
     outline.outputs.as_ref().map(Outputs::task)
 }
 
-/// The effect of a student that takes its teacher's place.
-pub(super) fn effect(settings: &FitSettings, student: &Outline, cx: &PlanCx<'_>) -> Effect {
+/// Who learns and who teaches, as outlines; what is wrong with them goes to the `problems`.
+pub(super) fn roles(
+    student: &Student,
+    teachers: &Teachers,
+    present: &Outline,
+    problems: &mut Vec<Problem>,
+) -> Option<(Outline, Vec<Outline>)> {
+    if *student == Student::Present && teachers.is_present() {
+        let help = "name another teacher: `teacher: { load: some/model }`";
+        problems.push(Problem::new("/student", "is the present model, which is its only teacher").help(help));
+    }
+    let student = student.outline(present).map_err(|problem| problems.push(problem));
+    let teachers = teachers.outlines(present).map_err(|found| problems.extend(found));
+    student.ok().zip(teachers.ok())
+}
+
+/// The effect of a student that takes the place of the present model.
+pub(super) fn effect(settings: &FitSettings, (student, teachers): (&Outline, &[Outline]), cx: &PlanCx<'_>) -> Effect {
     let mut effect = training::effect(settings, student, cx);
-    let (taught, teaching) = (student.parameters(), cx.outline.parameters());
+    let taught = student.parameters();
+    let teaching = teachers.iter().map(Outline::parameters).max().unwrap_or_default();
     if taught >= teaching {
         effect.notes.push(format!("the student has {taught} parameters, no fewer than the teacher's {teaching}"));
     }
+    let beside = teachers.iter().filter(|teacher| *teacher != cx.outline);
+    effect.memory = effect.memory.saturating_add(beside.map(Outline::file_size).sum());
     effect
 }
 
-/// Trains the student, and says in the receipt how close it came to its teacher.
+/// Trains the student on rows as the present model reads them, and says in the receipt how close it came to its
+/// teacher, the first where there are several.
 ///
 /// # Errors
 /// When there are no rows, they do not fit, or training diverges.
 pub(super) fn teach(
     cx: &Cx<'_>,
+    present: &Checkpoint,
     teacher: Teacher<'_>,
     mut student: Checkpoint,
     settings: &FitSettings,
 ) -> Result<Outcome, PassError> {
-    let rows = cx.required_examples(Part::Train, teacher.model)?;
-    let judges = cx.examples(Part::Validate, teacher.model)?;
+    let rows = cx.required_examples(Part::Train, present)?;
+    let judges = cx.examples(Part::Validate, present)?;
     let lesson = Lesson { train: &rows, validate: judges.as_ref(), teacher: Some(teacher) };
     let stream = cx.stream.split("fit");
     let report = fit_rounded(&mut student, lesson, &Default::default(), settings, &stream, &mut cx.watch(settings))?;
     let mut receipt = training::receipt(settings, &report)?;
-    compare(&mut receipt, teacher.model, &student, judges.as_ref().unwrap_or(&rows))?;
+    let name = if teacher.models.len() > 1 { "the first teacher" } else { "the teacher" };
+    compare(&mut receipt, (first(teacher.models, present), name), &student, judges.as_ref().unwrap_or(&rows))?;
     Ok(Outcome { model: student, receipt })
+}
+
+/// The teacher that what lies within networks is learned from.
+pub(super) fn first<'a>(teachers: &'a [Checkpoint], present: &'a Checkpoint) -> &'a Checkpoint {
+    teachers.first().unwrap_or(present)
 }
 
 /// Layers of a transformer; those of other families are not alike.
@@ -72,14 +101,19 @@ pub(super) fn layers(outline: &Outline) -> usize {
 /// mean cosine of the embeddings.
 fn compare(
     receipt: &mut Receipt,
-    teacher: &Checkpoint,
+    (teacher, teachers_name): (&Checkpoint, &str),
     student: &Checkpoint,
     rows: &Examples,
 ) -> Result<(), PassError> {
     let most = COMPARED[usize::from(task(&student.outline()) == Some(Task::Generate))];
     let rows = Examples { inputs: rows.inputs.head(most), targets: rows.targets.clone() };
     let answers = |model: &Checkpoint| -> Result<Vec<Vec<f32>>, PassError> {
-        Ok(model.predict(&rows.inputs, BATCH)?.to_vec2::<f32>()?)
+        let outputs = model.predict(&rows.inputs, BATCH)?;
+        let outputs = match (model.outputs(), student.outputs()) {
+            (Some(own), Some(wanted)) => own.rescaled(&outputs, wanted)?,
+            _ => outputs,
+        };
+        Ok(outputs.to_vec2::<f32>()?)
     };
     let beside = |name: &str| -> Result<f64, PassError> {
         let found = measure::measure(name, student, Some(&rows), Some(teacher), &LatencySettings::default())?;
@@ -94,10 +128,10 @@ fn compare(
         _ => ("agreement", agreement(&answers(teacher)?, &answers(student)?)),
     };
     let told = match student.outputs().map(Outputs::task) {
-        Some(Task::Regress) => format!("{value:.4} from the teacher"),
-        Some(Task::Embed) => format!("mean cosine {value:.4} to the teacher"),
-        Some(Task::Generate) => format!("expects the teacher's token after {:.1}% of tokens", value * 100.0),
-        _ => format!("agrees with the teacher on {:.1}% of rows", value * 100.0),
+        Some(Task::Regress) => format!("{value:.4} from {teachers_name}"),
+        Some(Task::Embed) => format!("mean cosine {value:.4} to {teachers_name}"),
+        Some(Task::Generate) => format!("expects {teachers_name}'s token after {:.1}% of tokens", value * 100.0),
+        _ => format!("agrees with {teachers_name} on {:.1}% of rows", value * 100.0),
     };
     receipt.summary = format!("{}; {told}", receipt.summary);
     let parameters = [teacher, student].map(|model| model.outline().parameters() as f64);

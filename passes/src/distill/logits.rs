@@ -1,28 +1,31 @@
 //! `distill/logits`: a student that learns from the outputs of the present model.
 
 use paring_model::{Checkpoint, Task};
-use paring_train::fit::{Distance, FitSettings, Teacher};
+use paring_train::fit::{FitSettings, Teacher};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::lesson;
 use super::student::Student;
+use super::teachers::{Teachers, teacher_example};
 use crate::context::Cx;
 use crate::effect::{Effect, PlanCx};
 use crate::error::{PassError, Problem};
-use crate::pass::{Definition, Leaves, Needs, PassInfo};
+use crate::pass::{Definition, Leaves, NamedModel, Needs, PassInfo};
 use crate::receipt::Outcome;
 use crate::training;
 
 /// Trains a new, usually smaller model to answer as the present one does, and goes on with it.
 ///
 /// # What it does
-/// The present model is the teacher: it answers every training row once. The student, built from nothing or a copy of
-/// some of the teacher's layers, is trained on a mix of two losses: how far its answers are from the teacher's, and how
-/// far from the labels. For classes the first is the divergence of the two softmax distributions, both softened by the
-/// temperature, times the temperature squared; for numbers it is the mean squared difference; for a model that
-/// continues texts it is the divergence at every token but the last of a window. The student reads raw rows exactly as
-/// the teacher does (its encodings, scaling, selected features) and takes the teacher's place.
+/// The teacher, the present model unless `teacher` names another, answers every training row once. The student, built
+/// from nothing, a copy of some of the present model's layers, or a model of a file, is trained on a mix of two losses:
+/// how far its answers are from the teacher's, and how far from the labels. For classes the first is the divergence of
+/// the two softmax distributions, both softened by the temperature, times the temperature squared; for numbers it is
+/// the mean squared difference; for a model that continues texts it is the divergence at every token but the last of a
+/// window. Of several teachers the mean counts: of their softmax distributions at the temperature, or of their numbers.
+/// The student reads raw rows exactly as the present model does (its encodings, scaling, selected features) and takes
+/// its place.
 ///
 /// # When to use
 /// Where the model shall become several times smaller, or of another family. After a teacher that is well trained: the
@@ -34,24 +37,33 @@ use crate::training;
 /// quantized; a student from nothing has none of that, and a copy keeps the zeros of masked weights.
 ///
 /// # Parameters
-/// `student` is a family and its settings, as under `model`, or `layers`, a list of the teacher's layers, numbered from
-/// 0, that the student is a copy of. `temperature` softens both distributions: from 2 to 10 for many classes, near 1
-/// where the teacher is unsure by itself; it means nothing for numbers. `alpha` is the weight of the teacher's loss;
-/// the labels have the rest. All others are those of `train/fit`; `label_smoothing` and `class_weights` are for the
-/// labels' loss. A student profits from more epochs than its teacher had.
+/// `student` is a family and its settings, as under `model`; or `layers`, a list of the present model's layers,
+/// numbered from 0, that the student is a copy of; or `load`, the path of a model that is trained on from its weights;
+/// or `present`, the present model itself, where another teaches. `teacher` is `present`, `{ load: PATH }`, or a list
+/// of these. What is loaded reads the rows that the present model reads (the same inputs, or the same tokenizer) and
+/// gives the same answers (the same classes in the same order, as many numbers). `temperature` softens both
+/// distributions: from 2 to 10 for many classes, near 1 where the teacher is unsure by itself; it means nothing for
+/// numbers. `alpha` is the weight of the teacher's loss; the labels have the rest. All others are those of `train/fit`;
+/// `label_smoothing` and `class_weights` are for the labels' loss. A student profits from more epochs than its teacher
+/// had.
 ///
 /// # Cost and limits
-/// One pass of the training rows through the teacher, whose outputs stay in memory, and the training of the student. A
-/// teacher that continues texts answers each batch anew instead, in every epoch.
+/// One pass of the training rows through each teacher, whose outputs stay in memory, and the training of the student. A
+/// teacher that continues texts answers each batch anew instead, in every epoch. All models are in memory.
 ///
 /// # Source
-/// Hinton, Vinyals & Dean 2015, "Distilling the Knowledge in a Neural Network", section 2.
+/// Hinton, Vinyals & Dean 2015, "Distilling the Knowledge in a Neural Network", section 2; for several teachers
+/// sections 1 and 3, the mean of an ensemble's distributions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LogitsParameters {
-    /// The student: one key, `layers` or a family with its settings.
+    /// The student: a family with its settings, `layers`, `load`, or `present`.
     #[schemars(example = student_example())]
     pub student: Student,
+    /// Who teaches: `present`, the model before this stage; a model of a directory or a file; or a list of them.
+    #[serde(default, skip_serializing_if = "Teachers::is_present")]
+    #[schemars(example = teacher_example())]
+    pub teacher: Teachers,
     /// Softmax temperature, from 0.1 (inclusive) to 100 (inclusive).
     #[serde(default = "four")]
     #[schemars(range(min = 0.1, max = 100.0))]
@@ -93,16 +105,28 @@ impl Definition for Logits {
 
     const TAKES_TARGETS: bool = false;
 
+    fn models(parameters: &LogitsParameters) -> Vec<NamedModel> {
+        parameters.student.named().into_iter().chain(parameters.teacher.named()).collect()
+    }
+
+    fn supply_model(parameters: &mut LogitsParameters, pointer: &str, model: Checkpoint) {
+        parameters.student.supply(pointer, &model);
+        parameters.teacher.supply(pointer, &model);
+    }
+
     fn plan(parameters: &LogitsParameters, cx: &PlanCx<'_>) -> Result<Effect, Vec<Problem>> {
         let mut problems = lesson::problems(&parameters.settings, cx);
         if lesson::task(cx.outline) == Some(Task::Embed) {
             let message = "an embedding is no logit";
             problems.push(Problem::new("", message).help("`distill/embeddings` teaches embeddings"));
         }
-        let student = parameters.student.outline(cx.outline).map_err(|problem| problems.push(problem)).ok();
-        problems.extend(student.iter().flat_map(|outline| training::glob_problems(&parameters.settings, outline)));
-        match student {
-            Some(student) if problems.is_empty() => Ok(lesson::effect(&parameters.settings, &student, cx)),
+        let roles = lesson::roles(&parameters.student, &parameters.teacher, cx.outline, &mut problems);
+        let student = roles.iter().map(|(student, _)| student);
+        problems.extend(student.flat_map(|outline| training::glob_problems(&parameters.settings, outline)));
+        match roles {
+            Some((student, teachers)) if problems.is_empty() => {
+                Ok(lesson::effect(&parameters.settings, (&student, &teachers), cx))
+            }
             _ => Err(problems),
         }
     }
@@ -110,9 +134,9 @@ impl Definition for Logits {
     fn run(parameters: &LogitsParameters, cx: &mut Cx<'_>, model: Checkpoint) -> Result<Outcome, PassError> {
         let student = parameters.student.model(&model, &cx.stream.split("weights"))?;
         let (temperature, alpha) = (parameters.temperature, parameters.alpha);
-        let teacher =
-            Teacher { model: &model, temperature, alpha, distance: Distance::Cosine, hidden: None, attention: None };
-        lesson::teach(cx, teacher, student, &parameters.settings)
+        let teachers = parameters.teacher.models(&model)?;
+        let teacher = Teacher { temperature, alpha, ..Teacher::new(&teachers) };
+        lesson::teach(cx, &model, teacher, student, &parameters.settings)
     }
 }
 

@@ -7,21 +7,22 @@ use serde::{Deserialize, Serialize};
 
 use super::hidden::{self, LayerMap};
 use super::lesson;
+use super::teachers::{Teachers, teacher_example};
 use crate::context::Cx;
 use crate::effect::{Effect, PlanCx};
 use crate::error::{PassError, Problem};
-use crate::pass::{Definition, Leaves, Needs, PassInfo};
+use crate::pass::{Definition, Leaves, NamedModel, Needs, PassInfo};
 use crate::receipt::Outcome;
 use crate::training;
 
 /// Prunes a model by nested stages, and trains what is left to answer as the whole did.
 ///
 /// # What it does
-/// The model as it comes is the teacher. The nested `stages` run on it, and what they leave is the student: it is
-/// trained on all training rows to answer as its teacher does, and takes its place. What is compared depends on the
-/// task: softmax distributions of classes, and of the token that follows every token of a text (divergence, times the
-/// temperature squared), numbers (mean squared difference), or embeddings. Weights that the nested stages set to zero
-/// and masked stay zero; units and layers that they removed stay away.
+/// The model as it comes is the teacher, unless `teacher` names others. The nested `stages` run on it, and what they
+/// leave is the student: it is trained on all training rows to answer as its teacher does, and takes its place. What is
+/// compared depends on the task: softmax distributions of classes, and of the token that follows every token of a text
+/// (divergence, times the temperature squared), numbers (mean squared difference), or embeddings. Weights that the
+/// nested stages set to zero and masked stay zero; units and layers that they removed stay away.
 ///
 /// # When to use
 /// After any pruning that costs too much quality: `prune/wanda`, `prune/sparsegpt`, `prune/heads`, `prune/neurons`,
@@ -34,13 +35,15 @@ use crate::training;
 ///
 /// # Parameters
 /// `alpha` is the weight of the teacher's answers, 1 by default; the labels have the rest (of a text, the tokens that
-/// follow). `temperature` softens distributions. `distance` compares embeddings: `cosine` by direction, `squared_error`
-/// by length too. `hidden_weight` adds the mean squared difference between the outputs of the layers of both, averaged
-/// over layers, times that weight; where the student has fewer layers, they are compared with evenly spread ones, and
-/// where its states have another width, after a linear map that is trained with it and thrown away
-/// (`hidden_projection.weight`). All others are those of `train/fit`; `label_smoothing` and `class_weights` are for the
-/// labels' loss. A tenth to a third of the rate that trained the model is a good start. A teacher says the same of a row
-/// every time: without `dropout` the student comes closer to it.
+/// follow). `teacher` is `present`, `{ load: PATH }`, or a list of these, whose answers are averaged as in
+/// `distill/logits`; the first shows its hidden states. `temperature` softens distributions. `distance` compares
+/// embeddings: `cosine` by direction, `squared_error` by length too. `hidden_weight` adds the mean squared difference
+/// between the outputs of the layers of both, averaged over layers, times that weight; where the student has fewer
+/// layers, they are compared with evenly spread ones, and where its states have another width, after a linear map that
+/// is trained with it and thrown away (`hidden_projection.weight`). All others are those of `train/fit`;
+/// `label_smoothing` and `class_weights` are for the labels' loss. A tenth to a third of the rate that trained the
+/// model is a good start. A teacher says the same of a row every time: without `dropout` the student comes closer to
+/// it.
 ///
 /// # Cost and limits
 /// The nested stages, one pass of the training rows through the teacher, whose outputs stay in memory, and the
@@ -54,6 +57,10 @@ use crate::training;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SelfParameters {
+    /// Who teaches: `present`, the model before this stage; a model of a directory or a file; or a list of them.
+    #[serde(default, skip_serializing_if = "Teachers::is_present")]
+    #[schemars(example = teacher_example())]
+    pub teacher: Teachers,
     /// Softmax temperature, from 0.1 (inclusive) to 100 (inclusive), for classes and tokens.
     #[serde(default = "one")]
     #[schemars(range(min = 0.1, max = 100.0))]
@@ -105,6 +112,14 @@ impl Definition for Own {
 
     const TAKES_TARGETS: bool = false;
 
+    fn models(parameters: &SelfParameters) -> Vec<NamedModel> {
+        parameters.teacher.named()
+    }
+
+    fn supply_model(parameters: &mut SelfParameters, pointer: &str, model: Checkpoint) {
+        parameters.teacher.supply(pointer, &model);
+    }
+
     fn plan(parameters: &SelfParameters, cx: &PlanCx<'_>) -> Result<Effect, Vec<Problem>> {
         let mut problems = lesson::problems(&parameters.settings, cx);
         // Once the stage runs, what its nested stages leave is known only when they have.
@@ -114,13 +129,18 @@ impl Definition for Own {
             let message = format!("the nested stages leave tensor `{name}` quantized, expected float weights");
             problems.push(Problem::new("", message).help("`quantize/qat` with `teacher: true` trains while it rounds"));
         }
-        let hidden = parameters.hidden(student, cx.outline).map_err(|problem| problems.push(problem));
+        let teachers = parameters.teacher.outlines(cx.outline).unwrap_or_else(|found| {
+            problems.extend(found);
+            Vec::new()
+        });
+        let first = teachers.first().unwrap_or(cx.outline);
+        let hidden = parameters.hidden(student, first).map_err(|problem| problems.push(problem));
         let projections = hidden.ok().flatten().map(|hidden| hidden.projections()).unwrap_or_default();
         problems.extend(training::glob_problems_with(&parameters.settings, student, &projections));
         if !problems.is_empty() {
             return Err(problems);
         }
-        let mut effect = lesson::effect(&parameters.settings, student, cx);
+        let mut effect = lesson::effect(&parameters.settings, (student, &teachers), cx);
         effect.notes.retain(|note| !note.starts_with("the student has"));
         effect.exact = false;
         Ok(effect)
@@ -128,12 +148,14 @@ impl Definition for Own {
 
     fn run(parameters: &SelfParameters, cx: &mut Cx<'_>, model: Checkpoint) -> Result<Outcome, PassError> {
         let student = cx.services.nested(&model)?;
+        let teachers = parameters.teacher.models(&model)?;
         let hidden = parameters
-            .hidden(&student.outline(), &model.outline())
+            .hidden(&student.outline(), &lesson::first(&teachers, &model).outline())
             .map_err(|problem| PassError::Failed(problem.message))?;
         let SelfParameters { temperature, alpha, distance, .. } = *parameters;
-        let teacher = Teacher { model: &model, temperature, alpha, distance, hidden: hidden.as_ref(), attention: None };
-        lesson::teach(cx, teacher, student, &parameters.settings)
+        let hidden = hidden.as_ref();
+        let teacher = Teacher { temperature, alpha, distance, hidden, ..Teacher::new(&teachers) };
+        lesson::teach(cx, &model, teacher, student, &parameters.settings)
     }
 }
 

@@ -3,39 +3,67 @@
 use paring_model::config::{ConvnetSpec, MlpSpec, Spec};
 use paring_model::{Checkpoint, Inputs, Outline, Outputs, depth, families};
 use paring_train::Stream;
+use rand::RngExt as _;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::loaded::{Fill, Loaded};
 use crate::error::{PassError, Problem};
+use crate::pass::NamedModel;
 use crate::training;
 
-/// What a student is made of: one key.
+/// What a student is made of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Student {
-    /// A copy of these layers of the teacher, numbered from 0, and of all that is not a layer.
+    /// The model before this stage, for a teacher that is another.
+    Present,
+    /// A copy of these layers of the model before this stage, numbered from 0, and of all that is not a layer.
     Layers(#[schemars(length(min = 1, max = 1024), example = layers_example())] Vec<usize>),
     /// A fully connected network from nothing.
     Mlp(MlpSpec),
     /// A convolutional network from nothing.
     Convnet(ConvnetSpec),
+    /// A model of a directory or a file, or of a hub, trained on from its weights.
+    Load(#[schemars(with = "String")] Loaded),
 }
 
 fn layers_example() -> [usize; 3] {
     [1, 3, 5]
 }
 
-/// A student's place in its pass's parameters.
+/// A student's place in its pass's parameters, and that of the path of one that is read.
 const PLACE: &str = "/student";
+const LOAD: &str = "/student/load";
 
 impl Student {
-    /// The student that a teacher will have.
+    /// The model that has to be read for it.
+    pub(super) fn named(&self) -> Option<NamedModel> {
+        match self {
+            Student::Load(loaded) => Some(NamedModel { pointer: LOAD.to_owned(), path: loaded.path().to_owned() }),
+            _ => None,
+        }
+    }
+
+    /// Takes the model that is named there, if it is this.
+    pub(super) fn supply(&mut self, pointer: &str, model: &Checkpoint) {
+        if let Student::Load(loaded) = self
+            && pointer == LOAD
+        {
+            loaded.supply(model.clone());
+        }
+    }
+
+    /// The student that follows the `present` model.
     ///
     /// # Errors
-    /// Why it cannot have it.
-    pub(super) fn outline(&self, teacher: &Outline) -> Result<Outline, Problem> {
-        let Some(spec) = self.spec() else { return self.copied(teacher) };
-        let (inputs, outputs) = ends(teacher.inputs.as_ref(), teacher.outputs.as_ref())
+    /// Why there can be none.
+    pub(super) fn outline(&self, present: &Outline) -> Result<Outline, Problem> {
+        if let Student::Load(loaded) = self {
+            return Ok(trained_on(loaded, present, &mut |_, _| ())?.outline());
+        }
+        let Some(spec) = self.spec() else { return self.copied(present) };
+        let (inputs, outputs) = ends(present.inputs.as_ref(), present.outputs.as_ref())
             .map_err(|error| Problem::new("", error.to_string()))?;
         families::blueprint(&spec, inputs, outputs).map_err(|error| Problem::new(PLACE, error.to_string()))
     }
@@ -43,13 +71,21 @@ impl Student {
     /// The student, with its first weights.
     ///
     /// # Errors
-    /// When the teacher cannot have it.
-    pub(super) fn model(&self, teacher: &Checkpoint, stream: &Stream) -> Result<Checkpoint, PassError> {
+    /// When there can be none.
+    pub(super) fn model(&self, present: &Checkpoint, stream: &Stream) -> Result<Checkpoint, PassError> {
+        if let Student::Load(loaded) = self {
+            let mut uniform = |name: &str, buffer: &mut [f32]| {
+                let mut rng = stream.split(name).rng();
+                buffer.iter_mut().for_each(|number| *number = rng.random());
+            };
+            let model = trained_on(loaded, &present.outline(), &mut uniform);
+            return model.map_err(|problem| PassError::Failed(problem.message));
+        }
         if let Some(spec) = self.spec() {
-            let (inputs, outputs) = ends(teacher.inputs(), teacher.outputs())?;
+            let (inputs, outputs) = ends(present.inputs(), present.outputs())?;
             return training::initialize(&spec, inputs, outputs, stream);
         }
-        let mut model = teacher.clone();
+        let mut model = present.clone();
         if let Student::Layers(layers) = self {
             depth::keep_layers(&mut model, layers)?;
         }
@@ -59,14 +95,14 @@ impl Student {
     /// What it is built of; `None` for a copy.
     fn spec(&self) -> Option<Spec> {
         match self {
-            Student::Layers(_) => None,
+            Student::Present | Student::Layers(_) | Student::Load(_) => None,
             Student::Mlp(spec) => Some(Spec::Mlp(spec.clone())),
             Student::Convnet(spec) => Some(Spec::Convnet(spec.clone())),
         }
     }
 
     fn copied(&self, teacher: &Outline) -> Result<Outline, Problem> {
-        let Student::Layers(keep) = self else { return Ok(teacher.clone()) };
+        let Student::Layers(keep) = self else { return floats(teacher, PLACE).map(|()| teacher.clone()) };
         let count = depth::layers(teacher).len();
         let place = format!("{PLACE}/layers");
         if count == 0 {
@@ -80,14 +116,34 @@ impl Student {
         if !keep.is_sorted_by(|one, next| one < next) {
             return Err(Problem::new(place, "is not in ascending order, each layer once"));
         }
-        if let Some(name) = training::quantized(teacher) {
-            let message = format!("copies tensor `{name}`, which is quantized, expected float weights");
-            return Err(Problem::new(place, message).help("distill before the weights are quantized"));
-        }
+        floats(teacher, &place)?;
         let mut outline = teacher.clone();
         depth::keep_layers_outline(&mut outline, keep).map_err(|error| Problem::new(place, error.to_string()))?;
         Ok(outline)
     }
+}
+
+/// A student is trained, so its weights are floats.
+fn floats(student: &Outline, place: &str) -> Result<(), Problem> {
+    let Some(name) = training::quantized(student) else { return Ok(()) };
+    let message = format!("copies tensor `{name}`, which is quantized, expected float weights");
+    Err(Problem::new(place, message).help("distill before the weights are quantized"))
+}
+
+/// A model of a file in the terms of the present one.
+fn trained_on(loaded: &Loaded, present: &Outline, fill: Fill<'_>) -> Result<Checkpoint, Problem> {
+    let mut model = loaded.beside(present, LOAD, Some(fill))?;
+    floats(&model.outline(), LOAD)?;
+    if let (Some(Outputs::Regress { mean, scale, .. }), Some(outputs)) = (model.outputs(), &present.outputs) {
+        if let Outputs::Regress { mean: wanted, scale: unit, .. } = outputs
+            && (mean, scale) != (wanted, unit)
+        {
+            let message = format!("gives numbers around {mean} in units of {scale}, expected {wanted} and {unit}");
+            return Err(Problem::new(LOAD, message).help("name a model that was trained on the same rows"));
+        }
+        model.set_outputs(outputs.clone());
+    }
+    Ok(model)
 }
 
 fn ends<'a>(inputs: Option<&'a Inputs>, outputs: Option<&'a Outputs>) -> Result<(&'a Inputs, &'a Outputs), PassError> {

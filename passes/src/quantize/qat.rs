@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use paring_data::Part;
 use paring_model::{Checkpoint, Granularity, InputForm, Outputs, Site, SiteKind, Task, WeightOutline, WeightScheme};
 use paring_train::fake::{FakeInput, FakeQuantization, Method, WeightRange};
-use paring_train::fit::{Distance, FitSettings, Lesson, Teacher, fit_rounded, step_names};
+use paring_train::fit::{FitSettings, Lesson, Teacher, fit_rounded, step_names};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -157,7 +157,7 @@ impl QatParameters {
 
     fn taught<'a>(&self, model: &'a Checkpoint) -> Option<Teacher<'a>> {
         let (temperature, alpha) = (self.temperature.unwrap_or(4.0), self.alpha.unwrap_or(0.5));
-        let teacher = Teacher { model, temperature, alpha, distance: Distance::Cosine, hidden: None, attention: None };
+        let teacher = Teacher { temperature, alpha, ..Teacher::new(std::slice::from_ref(model)) };
         self.teacher.then_some(teacher)
     }
 

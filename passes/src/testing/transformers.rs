@@ -33,28 +33,33 @@ fn foreign(config: &Value, shapes: &[(String, Vec<usize>)]) -> Checkpoint {
 
 /// A decoder of two layers, whose norms have no bias.
 pub(crate) fn decoder() -> Checkpoint {
-    let config = json!({"model_type": "llama", "vocab_size": 20, "hidden_size": 8, "num_hidden_layers": 2,
+    decoder_of(8)
+}
+
+/// The same of another width, a multiple of 8; it has as many heads.
+pub(crate) fn decoder_of(width: usize) -> Checkpoint {
+    let config = json!({"model_type": "llama", "vocab_size": 20, "hidden_size": width, "num_hidden_layers": 2,
         "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 12, "hidden_act": "silu",
         "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "max_position_embeddings": 32, "tie_word_embeddings": false});
-    let mut shapes = vec![("model.embed_tokens.weight".to_owned(), vec![20, 8])];
+    let mut shapes = vec![("model.embed_tokens.weight".to_owned(), vec![20, width])];
     for layer in 0..2 {
         let at = |part: &str| format!("model.layers.{layer}.{part}.weight");
         for (part, shape) in [
-            ("self_attn.q_proj", vec![8, 8]),
-            ("self_attn.k_proj", vec![4, 8]),
-            ("self_attn.v_proj", vec![4, 8]),
-            ("self_attn.o_proj", vec![8, 8]),
-            ("mlp.gate_proj", vec![12, 8]),
-            ("mlp.up_proj", vec![12, 8]),
-            ("mlp.down_proj", vec![8, 12]),
-            ("input_layernorm", vec![8]),
-            ("post_attention_layernorm", vec![8]),
+            ("self_attn.q_proj", vec![width, width]),
+            ("self_attn.k_proj", vec![width / 2, width]),
+            ("self_attn.v_proj", vec![width / 2, width]),
+            ("self_attn.o_proj", vec![width, width]),
+            ("mlp.gate_proj", vec![12, width]),
+            ("mlp.up_proj", vec![12, width]),
+            ("mlp.down_proj", vec![width, 12]),
+            ("input_layernorm", vec![width]),
+            ("post_attention_layernorm", vec![width]),
         ] {
             shapes.push((at(part), shape));
         }
     }
-    shapes.push(("model.norm.weight".to_owned(), vec![8]));
-    shapes.push(("lm_head.weight".to_owned(), vec![20, 8]));
+    shapes.push(("model.norm.weight".to_owned(), vec![width]));
+    shapes.push(("lm_head.weight".to_owned(), vec![20, width]));
     foreign(&config, &shapes)
 }
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 use paring_engine::Ending;
+use paring_model::Checkpoint;
 use paring_passes::{Pass as _, PassError};
 
 use crate::support::{Fake, Scene, set, shift, sweep};
@@ -40,6 +41,24 @@ fn a_second_run_runs_no_pass_and_gives_the_same_report() {
         assert!(before[&path] == bytes, "{} differs", path.display());
     }
     assert!(scene.why().iter().all(|(hit, _)| *hit));
+}
+
+/// A model that a stage names, or one around nested stages.
+#[test]
+fn a_teacher_that_changed_teaches_again() {
+    for stage in [
+        "distill/logits: { student: { mlp: { hidden: [2] } }, teacher: { load: teacher }, epochs: 1 }",
+        "distill/self: { teacher: { load: teacher }, epochs: 1 }\n    stages: [{ train/fit: { epochs: 1 } }]",
+    ] {
+        let scene = Scene::new(&format!("stages:\n  - {stage}\n"), &[]);
+        let mut teacher = Checkpoint::open(&scene.path("model")).unwrap();
+        teacher.save(&scene.path("teacher")).unwrap();
+        assert_eq!(scene.run().ending, Ending::Done, "{stage}");
+        assert!(scene.why()[0].0);
+        teacher.set_tensor("head.bias", Tensor::ones(2, DType::F32, &Device::Cpu).unwrap());
+        teacher.save(&scene.path("teacher")).unwrap();
+        assert_eq!(scene.why()[0], (false, "the file `teacher` changed".to_owned()));
+    }
 }
 
 #[test]

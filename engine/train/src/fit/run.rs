@@ -103,13 +103,14 @@ impl<'a> Run<'a> {
             network.forward(&first, &mut Forward::inference())?;
         }
         let optimizer = variables::optimizer(trainable, extras, settings)?;
-        let taught = rows.teacher.map(|teacher| Taught::new(teacher, trainable, (train.inputs, continues), watch));
+        let outputs = outline.outputs.as_ref();
+        let taught = rows.teacher.map(|teacher| Taught::new(teacher, trainable, train.inputs, outputs, watch));
         let taught = taught.transpose()?;
         let objective = Objective::new(&rows.train.targets, (width, continues), taught, settings)?;
         if let (Some(part), Some(taught)) = (&mut validate, objective.teacher())
             && objective.is_judged_by_teacher()
         {
-            part.answers = Some(taught.teacher.answers(part.inputs, watch)?);
+            part.answers = Some(taught.answers(part.inputs, watch)?);
         }
         let average = settings.ema_decay.map(|decay| Average::new(decay, trainable)).transpose()?;
         Ok(Self {

@@ -1,9 +1,9 @@
-//! A model to learn from: what it says of the rows, and how far a student is from that.
+//! Models to learn from: what they say of the rows.
 
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor};
-use paring_model::{Checkpoint, Forward, Input, Network, Rows};
+use paring_model::{Checkpoint, Forward, Input, Network, Outputs, Rows, Task};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -12,17 +12,19 @@ use super::attention::Attention;
 use super::hidden::{self, Hidden, PROJECTION};
 use super::inside::{self, Inside, Said};
 use crate::error::{Result, TrainError};
+use crate::loss;
 use crate::rng::Stream;
 use crate::trainable::Trainable;
 
 /// Rows of features, and texts, that run through a teacher at a time.
 const BATCHES: [usize; 2] = [256, 32];
 
-/// A model to learn from, and how much it counts.
+/// Models to learn from, and how much they count.
 #[derive(Clone, Copy)]
 pub struct Teacher<'a> {
-    /// The model. It reads rows as the student does.
-    pub model: &'a Checkpoint,
+    /// The models. They read rows as the student does, and answer in its terms; what they say is averaged. What lies
+    /// within a network is learned from the first.
+    pub models: &'a [Checkpoint],
     /// Softmax temperature, for classes and tokens.
     pub temperature: f64,
     /// Weight of the teacher's loss; that of the labels weighs 1 - alpha. Embeddings have no labels.
@@ -50,6 +52,8 @@ pub enum Distance {
 pub(super) struct Taught<'a> {
     pub(super) teacher: Teacher<'a>,
     source: Source,
+    /// What the student's answers mean.
+    outputs: Option<Outputs>,
     /// From the student's hidden states to the teacher's, where their widths differ.
     projection: Option<Tensor>,
 }
@@ -58,24 +62,28 @@ pub(super) struct Taught<'a> {
 enum Source {
     /// Every row was answered before training: [rows, outputs].
     Known(Tensor),
-    /// It answers each batch anew.
-    Live(Box<dyn Network>),
+    /// Its models answer each batch anew.
+    Live(Vec<Box<dyn Network>>),
 }
 
 impl<'a> Taught<'a> {
-    /// With its answers to all rows, where they fit in memory: those of a model that continues texts do not, and what lies
-    /// within a network neither. What maps hidden states is among the `trainable`.
+    /// With its answers to all rows, where they fit in memory: those of a model that continues texts do not, and what
+    /// lies within a network neither. What maps hidden states is among the `trainable`; `outputs` are the student's.
     pub(super) fn new(
         teacher: Teacher<'a>,
         trainable: &Trainable,
-        (rows, continues): (&Rows, bool),
+        rows: &Rows,
+        outputs: Option<&Outputs>,
         watch: &mut dyn Watch,
     ) -> Result<Self> {
-        let source = match continues || teacher.hidden.is_some() || teacher.attention.is_some() {
-            true => Source::Live(teacher.model.network()?),
-            false => Source::Known(teacher.answers(rows, watch)?),
+        let projection = trainable.projection(PROJECTION);
+        let mut taught = Self { teacher, source: Source::Live(Vec::new()), outputs: outputs.cloned(), projection };
+        let continues = outputs.map(Outputs::task) == Some(Task::Generate);
+        taught.source = match continues || teacher.hidden.is_some() || teacher.attention.is_some() {
+            true => Source::Live(teacher.models.iter().map(Checkpoint::network).collect::<paring_model::Result<_>>()?),
+            false => Source::Known(taught.answers(rows, watch)?),
         };
-        Ok(Self { teacher, source, projection: trainable.projection(PROJECTION) })
+        Ok(taught)
     }
 
     /// Outputs for every row, where they are known.
@@ -90,11 +98,20 @@ impl<'a> Taught<'a> {
     pub(super) fn says(&self, input: &Input, rows: &Tensor) -> Result<Said> {
         match &self.source {
             Source::Known(answers) => Ok(Said::outputs(answers.index_select(rows, 0)?)),
-            Source::Live(network) => {
+            Source::Live(networks) => {
                 let blocks = self.pairs().map(|(_, block)| block).collect();
                 let sites = self.teacher.attention.map(Attention::teachers_sites).unwrap_or_default();
-                let inside = Inside { blocks, sites };
-                Ok(inside::run(network.as_ref(), input, &inside, &mut Forward::inference())?.detached())
+                let mut inside = Inside { blocks, sites };
+                let (mut outputs, mut hidden, mut sites) = (Vec::new(), Vec::new(), Vec::new());
+                for (network, model) in networks.iter().zip(self.teacher.models) {
+                    let said = inside::run(network.as_ref(), input, &inside, &mut Forward::inference())?.detached();
+                    outputs.push(self.rescaled(model, &said.outputs)?);
+                    hidden.extend(said.hidden);
+                    sites.extend(said.sites);
+                    // Of the others, answers alone are learned.
+                    inside = Inside::default();
+                }
+                Ok(Said { outputs: self.mean(&outputs)?, hidden, sites })
             }
         }
     }
@@ -118,27 +135,60 @@ impl<'a> Taught<'a> {
     }
 }
 
-impl Teacher<'_> {
+impl Taught<'_> {
+    /// Answers to all rows, [rows, outputs].
+    pub(super) fn answers(&self, rows: &Rows, watch: &mut dyn Watch) -> Result<Tensor> {
+        let batch = if matches!(rows, Rows::Features(_)) { BATCHES[0] } else { BATCHES[1] };
+        let all: Vec<usize> = (0..rows.len()).collect();
+        let (total, mut done) = (all.len() * self.teacher.models.len(), 0);
+        let mut of_models = Vec::new();
+        for model in self.teacher.models {
+            let network = model.network()?;
+            let mut answers = Vec::new();
+            for batch in all.chunks(batch) {
+                if watch.cancelled() {
+                    return Err(TrainError::Interrupted);
+                }
+                let outputs = network.forward(&rows.batch(batch)?, &mut Forward::inference())?;
+                answers.push(outputs.detach().to_device(&Device::Cpu)?.to_dtype(DType::F32)?);
+                done += batch.len();
+                watch.taught(done, total);
+            }
+            of_models.push(self.rescaled(model, &Tensor::cat(&answers, 0)?)?);
+        }
+        self.mean(&of_models)
+    }
+
+    /// The raw outputs of one of the models as the student means them.
+    fn rescaled(&self, model: &Checkpoint, outputs: &Tensor) -> Result<Tensor> {
+        match (model.outputs(), &self.outputs) {
+            (Some(own), Some(wanted)) => Ok(own.rescaled(outputs, wanted)?),
+            _ => Ok(outputs.clone()),
+        }
+    }
+
+    /// What several models say as one: the mean of distributions at the temperature, of directions, or of numbers.
+    fn mean(&self, outputs: &[Tensor]) -> Result<Tensor> {
+        match (outputs, self.outputs.as_ref().map(Outputs::task)) {
+            ([only], _) => Ok(only.clone()),
+            (_, Some(Task::Classify | Task::Generate)) => {
+                loss::mean_of_distributions(outputs, self.teacher.temperature)
+            }
+            (_, Some(Task::Embed)) => loss::mean_of_directions(outputs),
+            _ => Ok(Tensor::stack(outputs, 0)?.mean(0)?),
+        }
+    }
+}
+
+impl<'a> Teacher<'a> {
+    /// Models whose answers alone are learned, as they are.
+    pub fn new(models: &'a [Checkpoint]) -> Self {
+        let distance = Distance::default();
+        Self { models, temperature: 1.0, alpha: 1.0, distance, hidden: None, attention: None }
+    }
+
     /// First numbers of what is trained beside the student, by name.
     pub(super) fn projections(&self, stream: &Stream) -> Result<BTreeMap<String, Tensor>> {
         self.hidden.map(|hidden| hidden.first(stream)).transpose().map(Option::unwrap_or_default)
-    }
-
-    /// Its answers to all rows, [rows, outputs].
-    pub(super) fn answers(&self, rows: &Rows, watch: &mut dyn Watch) -> Result<Tensor> {
-        let network = self.model.network()?;
-        let batch = if matches!(rows, Rows::Features(_)) { BATCHES[0] } else { BATCHES[1] };
-        let all: Vec<usize> = (0..rows.len()).collect();
-        let (mut answers, mut done) = (Vec::new(), 0);
-        for batch in all.chunks(batch) {
-            if watch.cancelled() {
-                return Err(TrainError::Interrupted);
-            }
-            let outputs = network.forward(&rows.batch(batch)?, &mut Forward::inference())?;
-            answers.push(outputs.detach().to_device(&Device::Cpu)?.to_dtype(DType::F32)?);
-            done += batch.len();
-            watch.taught(done, all.len());
-        }
-        Ok(Tensor::cat(&answers, 0)?)
     }
 }

@@ -211,7 +211,29 @@ fn a_student_follows_its_teacher_and_not_the_labels() {
 }
 
 fn teacher(model: &Checkpoint) -> Teacher<'_> {
-    Teacher { model, temperature: 1.0, alpha: 1.0, distance: Distance::Cosine, hidden: None, attention: None }
+    Teacher::new(std::slice::from_ref(model))
+}
+
+/// The teachers say 3 and 5 in the student's terms: 1 in units of 3, and 2 in units of 2 above 1.
+#[test]
+fn numbers_of_several_teachers_are_averaged_in_the_students_unit() {
+    let says = |number: f32, mean: f64, scale: f64| {
+        let mut model = mlp(&[], 2, 0.0, Outputs::Regress { column: "y".to_owned(), mean, scale });
+        model.set_tensor("head.weight", Tensor::zeros((1, 2), candle_core::DType::F32, &Device::Cpu).unwrap());
+        model.set_tensor("head.bias", Tensor::new(&[number], &Device::Cpu).unwrap());
+        model
+    };
+    let teachers = [says(1.0, 0.0, 3.0), says(2.0, 1.0, 2.0)];
+    let (mut student, rows) = (says(4.0, 0.0, 1.0), inputs(16, 2, "train"));
+    let rows = Examples { inputs: rows.into(), targets: Targets::Values(vec![9.0; 16]) };
+    let mut watch = Note { rates: Vec::new(), limit: usize::MAX };
+    let settings = FitSettings { learning_rate: 1e-9, ..settings(1) };
+    let teacher = Teacher::new(&teachers);
+    let report = fit(&mut student, &rows, None, Some(teacher), &settings, &Stream::new(3), &mut watch).unwrap();
+    assert!(report.train_loss[0] < 1e-9, "{:?}", report.train_loss);
+    let teacher = Teacher::new(&teachers[1..]);
+    let report = fit(&mut student, &rows, None, Some(teacher), &settings, &Stream::new(3), &mut watch).unwrap();
+    assert!((report.train_loss[0] - 1.0).abs() < 1e-6, "{:?}", report.train_loss);
 }
 
 fn rows_to_embed(name: &str) -> Examples {

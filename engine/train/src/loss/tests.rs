@@ -4,7 +4,10 @@ use candle_core::{Device, Tensor, Var};
 use rstest::rstest;
 
 use super::attention::{Seen, relation_divergence, score_difference};
-use super::{cosine_distance, cross_entropy, mean_squared_error, soft_cross_entropy, squared_difference};
+use super::{
+    cosine_distance, cross_entropy, mean_of_directions, mean_of_distributions, mean_squared_error, soft_cross_entropy,
+    squared_difference,
+};
 
 fn logits() -> Var {
     Var::new(&[[2.0_f64, -1.0, 0.5], [0.0, 3.0, -2.0], [1.0, 1.0, 1.0]], &Device::Cpu).unwrap()
@@ -54,6 +57,31 @@ fn soft_cross_entropy_and_its_gradient() {
         -0.276635417,
     ];
     check(&soft_cross_entropy(&logits, &teacher, 2.5).unwrap(), &logits, 1.0140332680887827, &gradient);
+}
+
+/// numpy 2.4.6: `(p * log(p / q)).sum() * 2.5**2 / 3` for the mean `p` of two teachers' softmax at 2.5.
+#[test]
+fn several_teachers_are_one_of_their_mean_distribution() {
+    let rows = |rows: [[f64; 3]; 3]| Tensor::new(&rows, &Device::Cpu).unwrap();
+    let teachers = [
+        rows([[1.0, 0.0, -1.0], [2.0, 2.0, 0.0], [-1.0, 0.0, 3.0]]),
+        rows([[0.0, 3.0, 1.0], [-2.0, 1.0, 1.0], [0.5, 0.5, 0.5]]),
+    ];
+    let mean = mean_of_distributions(&teachers, 2.5).unwrap();
+    let loss = soft_cross_entropy(&logits(), &mean, 2.5).unwrap().to_scalar::<f64>().unwrap();
+    assert!((loss - 1.0534157391884282).abs() < 1e-12, "{loss}");
+    let windows = teachers.map(|teacher| teacher.unsqueeze(0).unwrap());
+    let of_windows = mean_of_distributions(&windows, 2.5).unwrap().squeeze(0).unwrap();
+    assert_eq!(of_windows.to_vec2::<f64>().unwrap(), mean.to_vec2::<f64>().unwrap());
+}
+
+#[test]
+fn several_embeddings_are_one_of_their_mean_direction() {
+    let rows = |rows: [[f64; 2]; 2]| Tensor::new(&rows, &Device::Cpu).unwrap();
+    let mean = mean_of_directions(&[rows([[3.0, 4.0], [0.0, 2.0]]), rows([[0.0, 5.0], [0.0, 9.0]])]).unwrap();
+    for (found, expected) in mean.flatten_all().unwrap().to_vec1::<f64>().unwrap().iter().zip([0.3, 0.9, 0.0, 1.0]) {
+        assert!((found - expected).abs() < 1e-12, "{found}, {expected}");
+    }
 }
 
 #[test]

@@ -32,7 +32,9 @@ pub fn add_text_head(
     let no_encoder = || ModelError::Unsupported("the model is no encoder of texts".to_owned());
     let mut spec = encoder(model).cloned().ok_or_else(no_encoder)?;
     let words = format!("{}.weight", spec.names().words());
-    let width = model.tensor(&words)?.dim(1)?;
+    let missing = || ModelError::MissingTensor { name: words.clone() };
+    let table = model.weight_outline(&words).ok_or_else(missing)?;
+    let width = table.shape().last().copied().unwrap_or_default();
     let classifier = match spec.scheme {
         Scheme::Bert | Scheme::DistilBert => "classifier",
         Scheme::Roberta | Scheme::Mpnet => "classifier.out_proj",
