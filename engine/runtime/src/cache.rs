@@ -153,7 +153,15 @@ impl Cache {
         if directory.exists() {
             std::fs::remove_dir_all(directory)?;
         }
-        std::fs::rename(new.keep(), directory)
+        match std::fs::rename(new.path(), directory) {
+            Err(_) if self.read_entry(directory).is_some() => Ok(()), // Another run was faster by a hair.
+            Err(error) => Err(error),
+            Ok(()) => {
+                // Renamed away: nothing is left for it to remove.
+                drop(new.keep());
+                Ok(())
+            }
+        }
     }
 
     /// Remembers the parts of a stage's last result, so that a later miss can be explained.

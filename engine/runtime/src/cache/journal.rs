@@ -1,12 +1,16 @@
 //! What a stage that is still running has finished: units of its work under the stage's key, so that a run that was
-//! killed is gone on with. A unit appears whole or not at all; one that is damaged counts as absent.
+//! killed is gone on with. A unit appears whole or not at all; one that is damaged counts as absent. A journal belongs to
+//! one run at a time.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use paring_model::Checkpoint;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tempfile::TempDir;
 
 use super::{Cache, CacheError, UNFINISHED, file_digests, sealed};
 
@@ -14,6 +18,17 @@ use super::{Cache, CacheError, UNFINISHED, file_digests, sealed};
 #[derive(Debug, Clone)]
 pub struct Journal {
     root: PathBuf,
+    /// Kept for as long as the journal is.
+    _held: Option<Arc<Held>>,
+}
+
+/// What makes a journal one run's.
+#[derive(Debug)]
+enum Held {
+    /// The lock of the stage's journal.
+    Lock { _file: File },
+    /// A journal beside it, which goes with the run.
+    Beside(TempDir),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -24,9 +39,28 @@ struct Unit {
 }
 
 impl Cache {
-    /// The journal of the stage with that key.
+    /// The journal of the stage with that key; one for this run alone while another run works on the same stage.
     pub fn journal(&self, key: &str) -> Journal {
-        Journal { root: self.root.join("journals").join(key) }
+        let journals = self.root.join("journals");
+        // Where nothing can be written, keeping a unit says so.
+        let held = hold(&journals, key).inspect_err(|error| tracing::warn!(%error, "cannot lock a journal")).ok();
+        let root = match &held {
+            Some(Held::Beside(directory)) => directory.path().to_owned(),
+            _ => journals.join(key),
+        };
+        Journal { root, _held: held.map(Arc::new) }
+    }
+}
+
+fn hold(journals: &Path, key: &str) -> std::io::Result<Held> {
+    std::fs::create_dir_all(journals)?;
+    let file = File::options().create(true).append(true).open(journals.join(format!("{key}.lock")))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Held::Lock { _file: file }),
+        Err(TryLockError::WouldBlock) => {
+            tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(journals).map(Held::Beside)
+        }
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 
@@ -96,11 +130,28 @@ mod tests {
         let kept = journal.keep("one", &part(&[1.0, 2.0]), &json!({"error": 0.5})).unwrap();
         assert_eq!(numbers(&kept), [1.0, 2.0]);
         journal.keep("one", &part(&[3.0]), &json!(7)).unwrap();
-        let (model, note) = Cache::new(directory.path()).journal("key").kept("one").unwrap();
+        drop(journal);
+        let journal = Cache::new(directory.path()).journal("key");
+        let (model, note) = journal.kept("one").unwrap();
         assert_eq!((numbers(&model), note), (vec![3.0], json!(7)));
         assert!(Cache::new(directory.path()).journal("other").kept("one").is_none());
         journal.finish();
         assert!(journal.kept("one").is_none());
+    }
+
+    /// Two runs of one stage with one cache: neither takes the other's units away.
+    #[test]
+    fn a_journal_is_one_runs_at_a_time() {
+        let directory = tempfile::tempdir().unwrap();
+        let [first, second] = [0, 1].map(|_| Cache::new(directory.path()).journal("key"));
+        let kept = first.keep("one", &part(&[1.0]), &json!(null)).unwrap();
+        assert!(second.kept("one").is_none());
+        second.keep("one", &part(&[2.0]), &json!(null)).unwrap();
+        second.finish();
+        assert_eq!(numbers(&kept), [1.0]);
+        assert!(first.kept("one").is_some());
+        drop((first, second));
+        assert!(Cache::new(directory.path()).journal("key").kept("one").is_some());
     }
 
     #[test]
