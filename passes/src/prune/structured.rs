@@ -98,10 +98,12 @@ impl Structure {
         groups.retain(|group| self.share.fewest(group.count) < group.count);
         let calibration =
             self.looks_at_rows().then(|| Calibration::new(cx, &model, self.calibration_rows)).transpose()?;
+        // Looked at in any case: what is no number may be hidden in activations, where relu makes zero of it.
+        let magnitudes = groups.iter().map(|group| by_magnitude(&model, group)).collect::<Result<_, _>>()?;
         let scores = match (self.importance, &calibration) {
             (Importance::Activation, Some(calibration)) => by_activation(cx, &model, calibration, &groups)?,
             (Importance::Taylor, _) => by_taylor(cx, &model, self.calibration_rows, &groups)?,
-            _ => groups.iter().map(|group| by_magnitude(&model, group)).collect::<Result<_, _>>()?,
+            _ => magnitudes,
         };
         let counts = self.share.counts(&self.comparable(&scores));
         let kept = counts.iter().zip(&scores).map(|(&count, scores)| keep_best(scores, count));

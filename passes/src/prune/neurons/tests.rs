@@ -51,6 +51,17 @@ fn neurons_that_are_never_active_go_first() {
     assert!(scores.iter().zip([5.6, 0.0, 4.55]).all(|(score, expected)| (score - expected).abs() < 1e-6), "{scores:?}");
 }
 
+/// The relu makes zero of what is no number, so that activations do not show it.
+#[test]
+fn a_weight_that_is_no_number_is_refused_however_neurons_are_scored() {
+    let mut broken = model();
+    broken.set_tensor("layers.0.weight", matrix(&[&[f32::NAN, 1.0], &[-9.0, -9.0], &[0.5, 2.0]]));
+    for importance in ["magnitude", "activation", "taylor"] {
+        let error = bench().run::<Neurons>(&json!({"keep": 2, "importance": importance}), &broken).unwrap_err();
+        assert_eq!(error.to_string(), "tensor `layers.0.weight` holds a number that is not finite", "{importance}");
+    }
+}
+
 /// What a neuron's gate changes in the loss: its activation times the gradient of that, the sum over classes of
 /// (probability - label) times the weight that reads it.
 #[test]
