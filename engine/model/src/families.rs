@@ -69,6 +69,18 @@ pub fn stream(outline: &Outline) -> Result<Option<UnitGroup>> {
     Ok(columns.map(|&count| walk.into_stream(words, count)))
 }
 
+/// Why transformers, whose settings hold for all layers, cannot open a directory of this model; `None` where it can, or
+/// has no such models at all.
+pub fn beyond_transformers(outline: &Outline) -> Option<String> {
+    let known = &outline.weights;
+    let reason = match &outline.config.as_ref()?.spec {
+        Spec::Bert(spec) => bert::beyond_transformers(spec, known),
+        Spec::Llama(spec) => llama::beyond_transformers(spec, known),
+        Spec::Mlp(_) | Spec::Convnet(_) => None,
+    };
+    reason.map(|reason| format!("transformers cannot open the directory, Paring can: {reason}"))
+}
+
 /// Multiply-accumulate operations for one input row, over all linear and convolution layers. A model that reads tokens
 /// has rows of any length: counted are the linear layers for one token (an output layer that sees one token of a text
 /// too), neither lookups nor the products of tokens with each other in attention, which grow with the length.

@@ -19,7 +19,7 @@ pub use spec::{BertSpec, Head, Scheme};
 
 pub(crate) use network::build;
 pub(crate) use pooling::projection_directories;
-pub(crate) use spec::settle;
+pub(crate) use spec::{beyond_transformers, settle};
 pub(crate) use survey::survey;
 
 /// The family's name.

@@ -10,7 +10,7 @@ mod survey;
 pub use spec::{LlamaSpec, Windowed};
 
 pub(crate) use network::build;
-pub(crate) use spec::settle;
+pub(crate) use spec::{beyond_transformers, settle};
 pub(crate) use survey::survey;
 
 /// The family's name.

@@ -10,6 +10,7 @@ use crate::error::{ModelError, Result};
 use crate::families::survey::Known;
 use crate::families::transformer::keys::Keys;
 use crate::families::transformer::nonlinearity::Nonlinearity;
+use crate::families::transformer::walk::uneven;
 
 /// How tensors and settings are named, and what differs with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,9 +148,22 @@ pub(crate) fn settle(spec: &mut BertSpec, known: Known<'_>) {
     let mut widths = (0..spec.layers).map_while(width);
     let key = if spec.scheme == Scheme::DistilBert { "hidden_dim" } else { "intermediate_size" };
     let Some(&first) = widths.next().filter(|first| widths.all(|other| other == *first)) else { return };
-    if let Some(value) = spec.keys.get_mut(key) {
-        *value = Value::from(first);
-    }
+    // Where it is not written, others take a number of their own.
+    spec.keys.insert(key.to_owned(), Value::from(first));
+}
+
+/// What transformers has no settings for: other than one feed-forward width, and attention that is as wide as the
+/// stream.
+pub(crate) fn beyond_transformers(spec: &BertSpec, known: Known<'_>) -> Option<String> {
+    let rows = |site: &str| known.get(&format!("{site}.weight")).and_then(|weight| weight.shape().first().copied());
+    let names = spec.names();
+    let hidden = known.get(&format!("{}.weight", names.words())).and_then(|weight| weight.shape().get(1).copied())?;
+    let narrow = (0..spec.layers).map(|layer| names.layer(layer).query).find(|query| rows(query) != Some(hidden));
+    let heads = narrow.map(|query| {
+        let outputs = rows(&query).unwrap_or(0);
+        format!("`{query}` has {outputs} outputs, and its encoders have attention of the stream's width, {hidden}")
+    });
+    heads.or_else(|| uneven((0..spec.layers).map(|layer| names.layer(layer).up), known))
 }
 
 /// Writes back how wide the stream is, in the files beside config.json too. Once that is not what it was, neither is

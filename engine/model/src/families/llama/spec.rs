@@ -7,6 +7,7 @@ use crate::error::{ModelError, Result};
 use crate::families::survey::Known;
 use crate::families::transformer::nonlinearity::Nonlinearity;
 use crate::families::transformer::rope::Rope;
+use crate::families::transformer::walk::uneven;
 
 /// A decoder's settings.
 #[derive(Debug, Clone, PartialEq)]
@@ -188,4 +189,10 @@ pub(crate) fn settle(spec: &mut LlamaSpec, known: Known<'_>) {
     }
     keys.insert("num_attention_heads".to_owned(), Value::from(heads));
     keys.insert("num_key_value_heads".to_owned(), Value::from(groups));
+}
+
+/// What transformers has no settings for: other than one width for all layers.
+pub(crate) fn beyond_transformers(spec: &LlamaSpec, known: Known<'_>) -> Option<String> {
+    let sites: [fn(LayerNames) -> String; 3] = [|names| names.query, |names| names.key, |names| names.gate];
+    sites.iter().find_map(|site| uneven((0..spec.layers).map(|layer| site(spec.layer(layer))), known))
 }

@@ -181,3 +181,15 @@ fn site(name: String, role: Role, kind: SiteKind, [in_features, out_features]: [
         shares_input_with: Vec::new(),
     }
 }
+
+/// The first of the sites, one a layer, that gives other than as many numbers as the one before it; said in words.
+pub(crate) fn uneven(sites: impl Iterator<Item = String>, known: Known<'_>) -> Option<String> {
+    let rows = |site: &String| known.get(&format!("{site}.weight")).and_then(|weight| weight.shape().first().copied());
+    let sites: Vec<(String, usize)> = sites.filter_map(|site| rows(&site).map(|rows| (site, rows))).collect();
+    sites.windows(2).find_map(|pair| match pair {
+        [(one, first), (other, second)] if first != second => {
+            Some(format!("`{one}` has {first} outputs and `{other}` {second}, and it has one width for all layers"))
+        }
+        _ => None,
+    })
+}
