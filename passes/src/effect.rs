@@ -4,6 +4,7 @@ use paring_data::{Part, Parts};
 use paring_model::{Outline, Site};
 
 use crate::context::{part_name, stand_in};
+use crate::prune::pattern::Pattern;
 
 /// What a step sees when it plans: the outline before it, and what the recipe gives it.
 pub struct PlanCx<'a> {
@@ -45,6 +46,8 @@ pub struct Effect {
     pub exact: bool,
     /// Notes for the person, one line each.
     pub notes: Vec<String>,
+    /// The pattern that the zeros of what it changes are in; `None` where they may lie anywhere.
+    pub pattern: Option<Pattern>,
 }
 
 impl Effect {
@@ -57,6 +60,7 @@ impl Effect {
             memory: 0,
             exact: true,
             notes: Vec::new(),
+            pattern: None,
         }
     }
 }

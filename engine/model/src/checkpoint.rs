@@ -7,6 +7,7 @@ mod gguf;
 mod open;
 mod paring;
 mod save;
+mod sparse;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ use crate::outline::{Outline, WeightOutline};
 use crate::outputs::Outputs;
 use crate::quantized::QuantizedWeight;
 use crate::rows::Rows;
+use crate::sparse::SparseLayout;
 use crate::table::Table;
 use crate::text::{TOKENIZER, Tokenizer};
 use entry::Entry;
@@ -103,7 +105,15 @@ impl Checkpoint {
     /// # Errors
     /// When a file cannot be written, or a weight that was not read yet cannot be read.
     pub fn save(&self, directory: &Path) -> Result<()> {
-        save::save(self, directory)
+        save::save(self, directory, None)
+    }
+
+    /// The same, without the zeros of masked matrices. [`Checkpoint::open`] reads them back bit for bit.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::save`], and where the layout cannot hold a mask.
+    pub fn save_sparse(&self, directory: &Path, layout: SparseLayout) -> Result<()> {
+        save::save(self, directory, Some(layout))
     }
 
     /// The outline.

@@ -56,6 +56,7 @@ pub mod quantized;
 pub mod rows;
 pub mod sites;
 pub mod sources;
+mod sparse;
 mod storage;
 pub mod table;
 pub mod tap;
@@ -78,6 +79,7 @@ pub use quantized::{
 pub use rows::Rows;
 pub use sites::{Fold, Role, Site, SiteKind};
 pub use sources::Source;
+pub use sparse::SparseLayout;
 pub use table::{Column, Table, Values};
 pub use text::{TextInput, TokenRow, Tokenizer};
 pub use tokens::Tokens;

@@ -12,7 +12,7 @@ mod write;
 pub(crate) use carried::carried;
 pub(crate) use file::{Decoder, FileTensor, Mapped, open_weights};
 pub(crate) use header::Place;
-pub(crate) use layout::{Part, Stored, file_size, header, layout, parts, weight_bytes, weight_of_packed};
+pub(crate) use layout::{Part, Stored, file_size, header, in_order, layout, parts, weight_bytes, weight_of_packed};
 pub(crate) use reader::Reader;
 pub(crate) use shards::{Open, open_shards};
 pub(crate) use text::{read_json, read_object, read_start};

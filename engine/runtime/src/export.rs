@@ -5,7 +5,7 @@ mod gguf;
 mod safetensors;
 mod stock;
 
-use paring_model::{Checkpoint, Rows};
+use paring_model::{Checkpoint, Rows, SparseLayout};
 use paring_schema::language::Export;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::output::{OutputDirectory, OutputError};
 use crate::report::ExportReport;
 
-pub(crate) use check::problems;
+pub(crate) use check::{notes, problems};
 
 /// Settings of a safetensors directory.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -23,6 +23,10 @@ pub(crate) struct SafetensorsSettings {
     /// The type that float weights are written in; as they are where it is not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) dtype: Option<FloatType>,
+    /// How matrices with a mask are written without their zeros; with them where it is not given. compressed-tensors
+    /// 0.14 reads these files (with transformers 4 `sparse-24-bitmask` alone), and Paring; later versions do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) layout: Option<SparseLayout>,
 }
 
 /// Settings of a GGUF file.

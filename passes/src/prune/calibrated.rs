@@ -95,6 +95,7 @@ impl Amount {
             }
             effect.touches.push(site.name.clone());
         }
+        effect.pattern = self.pattern;
         effect.skips = untouched(cx, "`prune/magnitude` prunes it");
         let rows = calibration::planned_rows(cx, rows);
         effect.notes.push(format!("inputs are those of {}", counted(rows, "calibration row")));

@@ -32,8 +32,9 @@ use ratios::{erk, zero_by_lamp};
 /// three stages with training between them.
 ///
 /// # When not to
-/// To make a file smaller or a dense multiplication faster by itself: zeros are stored and multiplied as any other
-/// number (`prune/neurons` removes rows and columns for good). After quantization, which leaves no float weights.
+/// To make a dense multiplication faster by itself: zeros are multiplied as any other number, and stored as such unless
+/// an export has a `layout` (`prune/neurons` removes rows and columns for good). After quantization, which leaves no
+/// float weights.
 ///
 /// # Parameters
 /// Either `sparsity`, the fraction of weights that are zero afterwards, with `scope`: `global` ranks the weights of all
@@ -140,6 +141,7 @@ impl Definition for Magnitude {
             }
             effect.touches.push(site.name.clone());
         }
+        effect.pattern = parameters.pattern;
         effect.skips = weights::untargeted(cx);
         Ok(effect)
     }

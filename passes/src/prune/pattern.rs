@@ -15,6 +15,14 @@ pub struct Pattern {
     pub of: usize,
 }
 
+impl Pattern {
+    /// Whether at most `keep` of each `of` weights are not zero either.
+    pub fn holds(self, keep: usize, of: usize) -> bool {
+        let groups = if self.of.is_multiple_of(of) { 1 } else { of / self.of };
+        (self.of.is_multiple_of(of) || of.is_multiple_of(self.of)) && groups * self.keep <= keep
+    }
+}
+
 impl fmt::Display for Pattern {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}:{}", self.keep, self.of)
@@ -71,5 +79,18 @@ mod tests {
     fn patterns_are_read(#[case] text: &str, #[case] expected: Option<Pattern>) {
         assert_eq!(Pattern::try_from(text.to_owned()).ok(), expected);
         assert!(expected.is_none_or(|pattern| pattern.to_string() == text));
+    }
+
+    #[rstest]
+    #[case("2:4", true)]
+    #[case("1:2", true)]
+    #[case("2:8", true)]
+    #[case("1:16", true)]
+    #[case("3:4", false)]
+    #[case("4:8", false)]
+    #[case("1:3", false)]
+    #[case("2:6", false)]
+    fn some_patterns_are_two_of_four(#[case] text: &str, #[case] expected: bool) {
+        assert_eq!(Pattern::try_from(text.to_owned()).unwrap().holds(2, 4), expected);
     }
 }

@@ -41,8 +41,9 @@ use solve::Layer;
 ///
 /// # When not to
 /// Where calibration rows do not look like the data of use: unlike other pruning, it changes the weights that stay. To
-/// make a file smaller or a dense multiplication faster by itself: zeros are stored and multiplied as any other number
-/// (`prune/neurons` removes rows and columns for good). After quantization, which leaves no float weights.
+/// make a dense multiplication faster by itself: zeros are multiplied as any other number, and stored as such unless an
+/// export has a `layout` (`prune/neurons` removes rows and columns for good). After quantization, which leaves no float
+/// weights.
 ///
 /// # Parameters
 /// Either `sparsity`, the fraction of each layer's weights that are zero afterwards, or `pattern`, such as `"2:4"`: at

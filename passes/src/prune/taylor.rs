@@ -122,6 +122,7 @@ impl Definition for Taylor {
             effect.touches.push(site.name.clone());
         }
         effect.memory = cx.outline.parameters().saturating_mul(BYTES_PER_WEIGHT);
+        effect.pattern = parameters.pattern;
         effect.skips = weights::untargeted(cx);
         let rows = calibration::planned_rows(cx, parameters.calibration_rows);
         effect.notes.push(format!("gradients are those of {}", counted(rows, "calibration row")));

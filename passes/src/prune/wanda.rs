@@ -35,8 +35,9 @@ use crate::weights::FloatWeight;
 /// than others, magnitude alone removes weights that matter.
 ///
 /// # When not to
-/// To make a file smaller or a dense multiplication faster by itself: zeros are stored and multiplied as any other
-/// number (`prune/neurons` removes rows and columns for good). After quantization, which leaves no float weights.
+/// To make a dense multiplication faster by itself: zeros are multiplied as any other number, and stored as such unless
+/// an export has a `layout` (`prune/neurons` removes rows and columns for good). After quantization, which leaves no
+/// float weights.
 ///
 /// # Parameters
 /// Either `sparsity`, the fraction of each output channel's weights that are zero afterwards, or `pattern`, such as

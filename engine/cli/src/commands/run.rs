@@ -87,6 +87,7 @@ fn report(
             let path = options.out.join(path);
             output::line(&format!("{}: {}", path.display(), output::bytes(bytes as f64)))?;
         }
+        result.report.notes.iter().try_for_each(|note| output::line(&format!("note: {note}")))?;
     }
     if !result.problems.list.is_empty() {
         terminal.diagnostics(&result.problems);

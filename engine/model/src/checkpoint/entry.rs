@@ -318,7 +318,13 @@ fn part_bytes(weight: &QuantizedWeight, stored: &Stored) -> Vec<u8> {
             bytes.truncate(stored.dtype.bitsize() / 8);
             bytes
         }
-        Part::Dense | Part::Input | Part::Blocks => Vec::new(),
+        Part::Dense
+        | Part::Input
+        | Part::Blocks
+        | Part::Compressed(_)
+        | Part::Bitmask(_)
+        | Part::RowOffsets
+        | Part::SparseShape => Vec::new(),
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::entry::{Entry, FileWeight, floats};
 use super::paring::{Blocks, FORMAT, Paring, QUANTIZATION, keys_of_others};
-use super::{Carried, Checkpoint};
+use super::{Carried, Checkpoint, sparse};
 use crate::config::Config;
 use crate::error::{ModelError, Result};
 use crate::families::bert::projection_directories;
@@ -41,8 +41,8 @@ const WEIGHT_FILES: [&str; 12] = [
     "original",
 ];
 
-type Tensors = BTreeMap<String, FileTensor>;
-type Weights = BTreeMap<String, Entry>;
+pub(super) type Tensors = BTreeMap<String, FileTensor>;
+pub(super) type Weights = BTreeMap<String, Entry>;
 
 /// See [`Checkpoint::open`].
 pub(super) fn open(path: &Path) -> Result<Checkpoint> {
@@ -97,8 +97,11 @@ fn open_directory(directory: &Path) -> Result<Checkpoint> {
     let inputs = inputs.map(|inputs| restore(directory, inputs, &mut tensors)).transpose()?;
     let quantization = map.get(QUANTIZATION).map(Quantization::parse).unwrap_or_default();
     let in_blocks = take_blocks(directory, blocks, &mut tensors)?;
+    let sparse = sparse::take(map.get(QUANTIZATION), &mut tensors);
+    let sparse = sparse.map_err(|reason| malformed(directory, "model", reason))?;
     let mut weights = assemble(directory, tensors, &quantization, pretrained || own.is_some())?;
     weights.extend(in_blocks);
+    weights.extend(sparse);
     set_masks(directory, &masks, &mut weights)?;
     let foreign = own.is_none();
     let config = if pretrained { pretrained_config(directory, &map, &weights, &files)? } else { own };

@@ -86,13 +86,14 @@ pub(super) fn keys_of_others(map: &Map<String, Value>, config: Option<&Config>) 
     Ok(others.map(|(key, value)| (key.clone(), value.clone())).collect())
 }
 
-/// The text of config.json for a model; `None` where it has nothing to say.
-pub(super) fn config_text(model: &Checkpoint) -> Result<Option<Vec<u8>>> {
+/// The text of config.json for a model, `sparsity` being what it says of sparse weights; `None` where it has nothing to
+/// say.
+pub(super) fn config_text(model: &Checkpoint, sparsity: Option<Value>) -> Result<Option<Vec<u8>>> {
     let mut map = model.config.as_ref().map(Config::to_map).transpose()?.unwrap_or_default();
     for (key, value) in &model.carried.settings {
         map.entry(key.clone()).or_insert_with(|| value.clone());
     }
-    if let Some(quantization) = describe(&model.outline().weights) {
+    if let Some(quantization) = describe(&model.outline().weights).or(sparsity) {
         map.insert(QUANTIZATION.to_owned(), quantization);
     }
     if let Some(text) = &model.carried.config_text

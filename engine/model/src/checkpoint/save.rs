@@ -8,20 +8,24 @@ use serde_json::Value;
 
 use super::Checkpoint;
 use super::paring::{Paring, config_text, pretty};
+use super::sparse;
 use crate::config::Spec;
 use crate::error::{ModelError, Result};
 use crate::families::Head;
-use crate::storage::{CONFIG, PARING, Part, WEIGHTS, header, layout, sync_directory, write_whole};
+use crate::sparse::SparseLayout;
+use crate::storage::{CONFIG, PARING, Part, Stored, WEIGHTS, header, layout, sync_directory, write_whole};
 
-/// See [`Checkpoint::save`]. paring.json comes last: with it a directory is a model.
-pub(super) fn save(model: &Checkpoint, directory: &Path) -> Result<()> {
+/// See [`Checkpoint::save`] and [`Checkpoint::save_sparse`]. paring.json comes last: with it a directory is a model.
+pub(super) fn save(model: &Checkpoint, directory: &Path, sparse: Option<SparseLayout>) -> Result<()> {
     create(directory)?;
     carry(model, directory)?;
     write_made(model, directory)?;
     write_head_files(model, directory)?;
     write_projections(model, directory)?;
-    write_whole(directory, WEIGHTS, &mut |out| write_weights(model, &directory.join(WEIGHTS), out))?;
-    if let Some(text) = config_text(model)? {
+    let mut layout = layout(&model.outline());
+    let sparsity = sparse.map(|sparse| sparse::replace(model, &mut layout, sparse)).transpose()?;
+    write_whole(directory, WEIGHTS, &mut |out| write_layout(model, &layout, &directory.join(WEIGHTS), out))?;
+    if let Some(text) = config_text(model, sparsity)? {
         write_text(directory, CONFIG, &text)?;
     }
     write_text(directory, PARING, &Paring::of(model).text()?)?;
@@ -30,12 +34,17 @@ pub(super) fn save(model: &Checkpoint, directory: &Path) -> Result<()> {
 
 /// The bytes of the weights file, whose path serves messages only.
 pub(super) fn write_weights(model: &Checkpoint, path: &Path, out: &mut dyn Write) -> Result<()> {
+    write_layout(model, &layout(&model.outline()), path, out)
+}
+
+fn write_layout(model: &Checkpoint, layout: &[Stored], path: &Path, out: &mut dyn Write) -> Result<()> {
     let unwritable = |source| ModelError::Io { action: "write", path: path.to_owned(), source };
-    let layout = layout(&model.outline());
-    out.write_all(&header(&layout)).map_err(unwritable)?;
+    out.write_all(&header(layout)).map_err(unwritable)?;
     let inputs = model.inputs.as_ref().map(crate::inputs::Inputs::tensors).unwrap_or_default();
-    for stored in &layout {
-        if stored.part == Part::Input {
+    for stored in layout {
+        if let Some(bytes) = sparse::bytes(model, stored)? {
+            out.write_all(&bytes).map_err(unwritable)?;
+        } else if stored.part == Part::Input {
             let numbers = inputs.get(&stored.name).into_iter().flat_map(|(_, numbers)| numbers);
             let bytes: Vec<u8> = numbers.flat_map(|number| number.to_le_bytes()).collect();
             out.write_all(&bytes).map_err(unwritable)?;

@@ -90,6 +90,12 @@ impl FileTensor {
         Self { file: Arc::clone(file), place, decoder }
     }
 
+    /// The tensor of another shape that a decoder makes of these bytes.
+    pub(crate) fn decoded(&self, shape: Vec<usize>, decoder: Arc<dyn Decoder>) -> Self {
+        let place = Place { shape, ..self.place.clone() };
+        Self { file: Arc::clone(&self.file), place, decoder: Some(decoder) }
+    }
+
     /// Number type.
     pub(crate) fn dtype(&self) -> Dtype {
         self.place.dtype

@@ -9,6 +9,7 @@ use crate::outline::{Outline, WeightOutline};
 use crate::quantized::config::{is_plain, layer_name};
 use crate::quantized::packing::words;
 use crate::quantized::{Granularity, InputForm, InputRange, WeightScheme};
+use crate::sparse::SparseLayout;
 
 /// What a stored tensor is to the weight it belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,6 +32,14 @@ pub(crate) enum Part {
     InputZeroPoint,
     /// Blocks as ggml has them.
     Blocks,
+    /// The numbers of a sparse matrix that are kept.
+    Compressed(SparseLayout),
+    /// A bit for each number of a sparse matrix.
+    Bitmask(SparseLayout),
+    /// Where the rows of a sparse matrix begin.
+    RowOffsets,
+    /// Rows and columns of a sparse matrix.
+    SparseShape,
     /// A matrix of the inputs, not a weight.
     Input,
 }
@@ -64,7 +73,11 @@ pub(crate) fn layout(outline: &Outline) -> Vec<Stored> {
     let weights = outline.weights.iter().flat_map(|(name, weight)| parts(name, weight));
     let inputs = outline.inputs.iter().flat_map(|inputs| inputs.tensors());
     let inputs = inputs.map(|(name, (shape, _))| stored(&name, name.clone(), Dtype::F32, shape, Part::Input));
-    let mut all: Vec<Stored> = weights.chain(inputs).collect();
+    in_order(weights.chain(inputs).collect())
+}
+
+/// The order of bytes in a file.
+pub(crate) fn in_order(mut all: Vec<Stored>) -> Vec<Stored> {
     all.sort_by(|one, other| other.dtype.cmp(&one.dtype).then_with(|| one.name.cmp(&other.name)));
     all
 }

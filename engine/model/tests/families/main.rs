@@ -8,6 +8,7 @@ mod gradients;
 mod parity;
 mod pruning;
 mod running;
+mod sparse;
 mod support;
 mod tiny;
 mod transformer_parity;

@@ -32,14 +32,19 @@ pub fn plan(project: &Project) -> Result<Plan, Box<Diagnostics>> {
         }
     };
     if problems.is_empty() && walk.outline.built {
-        problems = export::problems(project.loaded(), &project.model, &walk.outline);
+        problems = export::problems(project.loaded(), &project.model, &stages, &walk.outline);
     }
-    if problems.is_empty() { Ok(summarize(project, &before, stages)) } else { Err(project.diagnostics(problems)) }
+    if problems.is_empty() {
+        Ok(summarize(project, [&before, &walk.outline], stages))
+    } else {
+        Err(project.diagnostics(problems))
+    }
 }
 
-fn summarize(project: &Project, before: &Outline, stages: Vec<PlannedStage>) -> Plan {
+fn summarize(project: &Project, [before, after]: [&Outline; 2], stages: Vec<PlannedStage>) -> Plan {
     let recipe = &project.loaded().recipe;
     let last = stages.last().map_or(before.file_size(), |stage| stage.size);
+    let rows = project.data.iter().flat_map(|data| data.notes.iter().cloned());
     let stored: u64 = stages.iter().map(|stage| stage.size).sum();
     Plan {
         recipe: recipe.name.clone(),
@@ -52,7 +57,7 @@ fn summarize(project: &Project, before: &Outline, stages: Vec<PlannedStage>) -> 
         exports: recipe.export.iter().map(|export| export.format.clone()).collect(),
         peak_memory: stages.iter().map(|stage| stage.memory).max().unwrap_or(0),
         disk: stored + last * recipe.export.len() as u64,
-        notes: project.data.as_ref().map(|data| data.notes.clone()).unwrap_or_default(),
+        notes: rows.chain(export::notes(project.loaded(), after)).collect(),
         stages,
     }
 }
