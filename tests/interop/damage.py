@@ -11,7 +11,15 @@ from pathlib import Path
 import numpy as np
 
 GGUF = ["blocks", "begin", "end", "pre", "template"]
-TYPES = {"F32": np.float32, "I32": np.int32, "I8": np.int8, "I16": np.int16, "F16": np.float16}
+TYPES = {
+    "F32": np.float32,
+    "F16": np.float16,
+    "I64": np.int64,
+    "I32": np.int32,
+    "I16": np.int16,
+    "I8": np.int8,
+    "U8": np.uint8,
+}
 
 
 def main():
@@ -22,6 +30,11 @@ def main():
         gguf(damage, out / "model/model.gguf")
     elif damage == "half":
         change(out / "model-2/model.safetensors", "q_proj.weight", lambda it: it.reshape(-1)[:1].__imul__(1.01))
+    elif damage == "neurons":
+        change(out / "model/model.safetensors", ("mlp.up_proj.weight", "intermediate.dense.weight"), shift)
+    elif damage == "untold":
+        report = json.loads((out / "report.json").read_text())
+        (out / "report.json").write_text(json.dumps({**report, "notes": []}))
     elif damage == "inputs":
         config(out / "model/config.json")
     else:
@@ -33,15 +46,18 @@ def possible(out):
     """What can be damaged in these exports."""
     if (out / "model/model.gguf").exists():
         return GGUF
-    if (out / "model-2").exists():
-        return ["half"]
+    if "transformers cannot open" in (out / "report.json").read_text():
+        return ["untold"]
+    if "quantization_config" not in config_of(out):
+        return ["half"] if (out / "model-2").exists() else ["neurons"]
     header, _ = opened(out / "model/model.safetensors")
     shapes = {name.rpartition(".")[2]: entry for name, entry in header.items() if name != "__metadata__"}
     found = [name for name in CHANGES if name in shapes]
-    if "weight_packed" in found:
+    if "weight_packed" in found or "bitmask" in found:
         found.remove("weight")
     grouped = [entry["shape"][-1] for name, entry in header.items() if name.endswith("weight_scale")]
-    return found + ["transposed_scale"] * (min(grouped) > 1) + ["inputs"] * ("input_activations\": {" in config_of(out))
+    found += ["transposed_scale"] * (min(grouped, default=1) > 1)
+    return found + ["inputs"] * ("input_activations\": {" in config_of(out))
 
 
 def config_of(out):
@@ -80,6 +96,9 @@ CHANGES = {
     "weight_packed": lambda words: shift(words[0]),
     "weight": lambda integers: shift(integers[0]),
     "weight_zero_point": lambda words: add(1)(words.reshape(-1)),
+    "compressed": lambda numbers: swap(numbers.reshape(-1)),
+    "bitmask": shift,
+    "row_offsets": add(1),
     "input_scale": lambda scale: scale.__imul__(1.02),
     "input_zero_point": add(20),
 }

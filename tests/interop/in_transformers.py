@@ -1,6 +1,6 @@
 """Opens exported directories with transformers and compressed-tensors, and compares with what Paring computes.
 
-Usage: in_transformers.py floats|decoder|encoder CASE OUT [BASE], in_transformers.py tokens OUT TO
+Usage: in_transformers.py floats|pruned|refused|decoder|encoder CASE OUT [BASE], in_transformers.py tokens OUT TO
 """
 
 import itertools
@@ -17,18 +17,15 @@ from compressed_tensors.utils import get_direct_state_dict
 from safetensors import safe_open
 
 import checks
+import models
 import unpack
 
 # Paring multiplies integers exactly, with inputs rounded to 16 bits a row; torch adds up rounded products of floats.
 # The same rounding done in torch scatters as the last bits of its inputs go: the perplexity of `smollm2-symmetric` by
 # 1e-4, its divergence by 3e-5, that of `smollm2-tied` by 5e-6. With 15 bits they are off by 5e-4, 1e-4 and 2e-5.
-# Unquantized, the two differ by 2e-8.
-UNQUANTIZED = 1e-6
 PERPLEXITY = 2.5e-4
 NATS = 1e-5
 DIVERGENCE = 2e-4
-BEHIND = 1e-3
-AGREEMENT = 0.99
 
 # What rounding to 32 bits adds to half a step.
 HALF_A_STEP = 0.5 + 1e-4
@@ -51,7 +48,8 @@ def main():
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     command, *arguments = sys.argv[1:]
-    {"floats": floats, "decoder": decoder, "encoder": encoder, "tokens": tokens}[command](*arguments)
+    commands = [floats, pruned, refused, decoder, encoder, tokens]
+    {known.__name__: known for known in commands}[command](*arguments)
 
 
 def floats(case, out):
@@ -60,17 +58,38 @@ def floats(case, out):
     directory = Path(out) / "model"
     model = opened(check, transformers.AutoModelForCausalLM, directory)
     check.same("type", model.dtype, torch.float32)
-    rows = windows(directory)
-    check.same("windows", len(rows), checks.WINDOWS)
-    found, own = perplexity(losses(model, rows)), checks.finished(out)["perplexity"]
-    check.within(f"perplexity {found:.4f}, off by", abs(found / own - 1.0), UNQUANTIZED)
-    continued(check, checks.undamaged(out) / "model", model)
+    models.same_answers(check, model, out)
     for export, dtype in [("model-2", torch.float16), ("model-3", torch.bfloat16)]:
         half = opened(check, transformers.AutoModelForCausalLM, Path(out) / export)
         check.same("type", half.dtype, dtype)
         pairs = zip(half.named_parameters(), model.named_parameters(), strict=True)
         different = [name for (name, one), (_, other) in pairs if not torch.equal(one, other.to(dtype))]
         check.same("weights that torch rounds otherwise", different, [])
+
+
+def pruned(case, out):
+    """A smaller model of floats, which transformers builds by the settings that Paring wrote."""
+    check = checks.Checks(case)
+    model = opened(check, models.kind(case), Path(out) / "model")
+    check.same("notes of what it cannot open", cannot(out), [])
+    models.same_answers(check, model, out)
+
+
+def refused(case, out):
+    """A smaller model that transformers has no settings for, of which Paring says so."""
+    check = checks.Checks(case)
+    check.same("notes of what it cannot open", len(cannot(out)), 1)
+    try:
+        models.kind(case).from_pretrained(Path(out) / "model")
+    except RuntimeError as error:
+        check.same("transformers minds the sizes", "ignore_mismatched_sizes" in str(error), True)
+    else:
+        check.same("transformers opens it", True, False)
+
+
+def cannot(out):
+    """What the report says that transformers cannot open."""
+    return [note for note in checks.report(out)["notes"] if note.startswith("transformers cannot open")]
 
 
 def decoder(case, out, base):
@@ -80,24 +99,24 @@ def decoder(case, out, base):
     model = opened(check, transformers.AutoModelForCausalLM, directory)
     weights(check, model, directory, base)
     unquantized = opened(check, transformers.AutoModelForCausalLM, base)
-    rows = windows(directory)
+    rows = models.windows(directory)
     check.same("windows", len(rows), checks.WINDOWS)
     loss, divergence, same = [], [], []
     for row in rows:
-        own, other = logits(model, row), logits(unquantized, row)
-        loss.append(loss_of(own, row))
+        own, other = models.logits(model, row), models.logits(unquantized, row)
+        loss.append(models.loss_of(own, row))
         expected, found = torch.log_softmax(other, -1), torch.log_softmax(own, -1)
         divergence.append((expected.exp() * (expected - found)).sum(-1).mean())
         same.append((own.argmax(-1) == other.argmax(-1)).double().mean())
     figures = checks.finished(out)
-    found = perplexity(loss)
+    found = models.perplexity(loss)
     check.within(f"perplexity {found:.4f}, off by", abs(found / figures["perplexity"] - 1.0), PERPLEXITY)
     found = float(torch.stack(divergence).mean())
     expected = figures["kl_divergence"]
     check.within(f"divergence {found:.6f}, off by", abs(found - expected), NATS + DIVERGENCE * expected)
     found = float(torch.stack(same).mean())
     check.within(f"likeliest as before {found:.4f}, off by", abs(found - figures["top1_agreement"]), 0.001)
-    continued(check, checks.undamaged(out) / "model", model)
+    models.continued(check, checks.undamaged(out) / "model", model)
 
 
 def encoder(case, out, base):
@@ -106,28 +125,20 @@ def encoder(case, out, base):
     directory = Path(out) / "model"
     model = opened(check, transformers.AutoModel, directory)
     weights(check, model, directory, base)
-    expected = torch.tensor(checks.paring("embed", checks.undamaged(out) / "model", *checks.SENTENCES)["vectors"])
-    found = vectors(model, directory)
+    expected = models.embedded(checks.undamaged(out) / "model")
+    found = models.vectors(model, directory)
     check.same("vectors", found.shape, expected.shape)
     off = (found - expected) / expected.std()
     if case in WHOLE:
-        noise = (found - vectors(model.double(), directory)) / expected.std()
+        noise = (found - models.vectors(model.double(), directory)) / expected.std()
         check.within("difference, to that of 64 bits", float(off.norm() / noise.norm()), NOISE)
     else:
         check.within("furthest number, in deviations", float(off.abs().max()), VECTORS.get(case, VECTOR))
     if case in SINGLE:
         for module in model.modules():
             module.quantization_enabled = False
-        off = (vectors(model, directory) - expected) / expected.std()
+        off = (models.vectors(model, directory) - expected) / expected.std()
         check.least("without rounding of inputs", float(off.abs().max()), 4 * VECTOR)
-
-
-def vectors(model, directory):
-    """Means of the last layer, of length 1. No sentence is padded."""
-    tokenizer = transformers.AutoTokenizer.from_pretrained(directory)
-    rows = [tokenizer(sentence, return_tensors="pt") for sentence in checks.SENTENCES]
-    means = [model(**row).last_hidden_state[0].mean(0) for row in rows]
-    return torch.stack([mean / mean.norm() for mean in means]).float()
 
 
 def tokens(out, to):
@@ -137,7 +148,7 @@ def tokens(out, to):
     tokenizer = transformers.AutoTokenizer.from_pretrained(directory)
     chat = [{"role": "user", "content": "What is the capital of France?"}]
     found = {
-        "windows": windows(directory),
+        "windows": models.windows(directory),
         "texts": [[text, tokenizer(text)["input_ids"]] for text in checks.TEXTS],
         "chat": [chat, tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)],
         "template": tokenizer.chat_template,
@@ -146,7 +157,7 @@ def tokens(out, to):
     }
     Path(to, "expected.json").write_text(json.dumps(found))
     model = transformers.AutoModelForCausalLM.from_pretrained(directory)
-    rows = [torch.log_softmax(logits(model, row), -1).float().numpy() for row in found["windows"]]
+    rows = [torch.log_softmax(models.logits(model, row), -1).float().numpy() for row in found["windows"]]
     np.save(Path(to, "expected.npy"), np.stack(rows))
 
 
@@ -220,47 +231,6 @@ def packs_alike(module, name, export):
         return False
     pairs = [(again[own], export.file.get_tensor(own)) for own in stored]
     return all(one.dtype == other.dtype and np.array_equal(one, other) for one, other in pairs)
-
-
-def text():
-    return Path("tail.txt")
-
-
-def windows(directory):
-    tokenizer = transformers.AutoTokenizer.from_pretrained(directory)
-    return checks.windows(tokenizer(text().read_text(), add_special_tokens=False)["input_ids"])
-
-
-def logits(model, ids):
-    """At every position but the last."""
-    return model(torch.tensor([ids])).logits[0, :-1].double()
-
-
-def loss_of(logits, ids):
-    return torch.nn.functional.cross_entropy(logits, torch.tensor(ids[1:]))
-
-
-def losses(model, rows):
-    return [loss_of(logits(model, row), row) for row in rows]
-
-
-def perplexity(losses):
-    return float(torch.stack(losses).mean().exp())
-
-
-def continued(check, directory, model):
-    """Paring's own continuations, token by token."""
-    tokenizer = transformers.AutoTokenizer.from_pretrained(directory)
-    found = checks.continuations(directory, lambda text: tokenizer(text)["input_ids"])
-
-    def rows():
-        for ids, start in found:
-            own = logits(model, ids)
-            yield from ((own[place - 1], ids[place]) for place in range(start, len(ids)))
-
-    share, count, behind = checks.agreement(rows())
-    check.least(f"of {count} tokens, share that is the likeliest here too", share, AGREEMENT)
-    check.within("furthest that one falls behind, in deviations of the logits", behind, BEHIND)
 
 
 if __name__ == "__main__":

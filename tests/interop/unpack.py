@@ -1,8 +1,11 @@
-"""Reads quantized weights by the formula of the compressed-tensors format alone, with none of its code.
+"""Reads quantized and sparse weights by the formula of the compressed-tensors format alone, with none of its code.
 
 A weight is (q - zero_point) * scale. Of b bits each, q + 2^(b - 1) of a row follow each other without gaps from the
 lowest bit of the first 32-bit word on. Zero points lie so along the output channels. A scale belongs to a tensor, a
 row, or `group_size` consecutive inputs of a row.
+
+Of a sparse weight, the bits say from the lowest bit of a row's first byte on which numbers are kept; these follow each
+other, and each row's begin at its offset where there are offsets.
 """
 
 import json
@@ -42,6 +45,19 @@ class Export:
                 zero_points = unpacked(zero_points.T, bits, integers.shape[0]).T
         wide = [spread(part, integers.shape, scheme["group_size"]) for part in (scales, zero_points)]
         return (integers - wide[1]).astype(np.float32) * wide[0], wide[0]
+
+    def sparse(self, name):
+        """What the numbers that are kept stand for among zeros."""
+        shape = self.file.get_tensor(f"{name}.shape").reshape(-1)
+        bits = np.unpackbits(self.file.get_tensor(f"{name}.bitmask"), axis=1, bitorder="little")
+        kept = bits[:, : shape[1]].astype(bool)
+        dense = np.zeros(shape, np.float32)
+        dense[kept] = self.file.get_tensor(f"{name}.compressed").reshape(-1)
+        if f"{name}.row_offsets" in self.names:
+            counts = kept.sum(axis=1)
+            if not np.array_equal(self.file.get_tensor(f"{name}.row_offsets"), counts.cumsum() - counts):
+                raise SystemExit(f"the offsets of `{name}` are not those of its bits")
+        return dense
 
 
 def unpacked(words, bits, columns):
