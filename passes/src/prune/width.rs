@@ -117,7 +117,8 @@ impl WidthParameters {
         let stream = stream.ok_or_else(none)?;
         let (kept, count) = (self.share().kept(stream.count), stream.count);
         let message = || format!("removes no dimension: all {count} stay");
-        if kept < count { Ok(stream) } else { Err(Problem::new("", message())) }
+        let problem = || Problem::new("", message()).help("raise `ratio`, or lower `keep` or `round_to`");
+        if kept < count { Ok(stream) } else { Err(problem()) }
     }
 }
 
