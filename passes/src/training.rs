@@ -8,7 +8,6 @@ use paring_schema::units::parse_seconds;
 use paring_train::fit::{self, Budget, ClassWeights, FitReport, FitSettings, Rates};
 use paring_train::lora::Lora;
 use paring_train::{Stream, measure};
-use rand::RngExt as _;
 use serde_json::json;
 
 use crate::effect::{Effect, PlanCx};
@@ -161,11 +160,7 @@ pub(crate) fn initialize(
     outputs: &Outputs,
     stream: &Stream,
 ) -> Result<Checkpoint, PassError> {
-    let mut uniform = |name: &str, buffer: &mut [f32]| {
-        let mut rng = stream.split(name).rng();
-        buffer.iter_mut().for_each(|number| *number = rng.random());
-    };
-    Ok(families::initialize(spec, inputs, outputs, &mut uniform)?)
+    Ok(families::initialize(spec, inputs, outputs, &mut stream.fill())?)
 }
 
 /// The receipt of a training run.

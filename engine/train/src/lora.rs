@@ -1,10 +1,9 @@
 //! Low-rank adaptation (Hu et al. 2022, "LoRA: Low-Rank Adaptation of Large Language Models", section 4.1): a weight
 //! stays as it is, and the product of two narrow matrices that is added to it is trained.
 
-use candle_core::{Device, Tensor, Var};
+use candle_core::{Tensor, Var};
 use paring_model::tap::WeightProvider;
 use paring_model::{Mode, Outline, Outputs, Role, Site, SiteKind, Task, Weight};
-use rand::RngExt as _;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -103,10 +102,7 @@ impl Adapter {
         is_frozen: impl Fn(&str) -> bool,
     ) -> Result<Self> {
         let (outputs, inputs) = weight.dims2()?;
-        let mut rng = stream.split("lora").split(name).rng();
-        let bound = 1.0 / (inputs.max(1) as f32).sqrt();
-        let drawn: Vec<f32> = (0..lora.rank * inputs).map(|_| rng.random_range(-bound..bound)).collect();
-        let down = Tensor::from_vec(drawn, (lora.rank, inputs), &Device::Cpu)?.to_device(weight.device())?;
+        let down = stream.split("lora").split(name).matrix(lora.rank, inputs)?.to_device(weight.device())?;
         let names = Lora::names(name);
         Ok(Self {
             weight: weight.detach(),

@@ -3,7 +3,6 @@
 use paring_model::config::{ConvnetSpec, MlpSpec, Spec};
 use paring_model::{Checkpoint, Inputs, Outline, Outputs, depth, families};
 use paring_train::Stream;
-use rand::RngExt as _;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -74,11 +73,7 @@ impl Student {
     /// When there can be none.
     pub(super) fn model(&self, present: &Checkpoint, stream: &Stream) -> Result<Checkpoint, PassError> {
         if let Student::Load(loaded) = self {
-            let mut uniform = |name: &str, buffer: &mut [f32]| {
-                let mut rng = stream.split(name).rng();
-                buffer.iter_mut().for_each(|number| *number = rng.random());
-            };
-            let model = trained_on(loaded, &present.outline(), &mut uniform);
+            let model = trained_on(loaded, &present.outline(), &mut stream.fill());
             return model.map_err(|problem| PassError::Failed(problem.message));
         }
         if let Some(spec) = self.spec() {

@@ -7,7 +7,6 @@ use paring_model::{Checkpoint, Inputs, Outputs, families};
 use paring_schema::language::{DataSpec, Task};
 use paring_schema::{Diagnostic, Loaded};
 use paring_train::Stream;
-use rand::RngExt as _;
 use serde_json::Value;
 
 use super::rows::{ProjectData, digest};
@@ -127,11 +126,7 @@ fn add_head(
     data: &mut ProjectData,
 ) -> Result<(), Diagnostic> {
     let stream = Stream::new(loaded.recipe.seed).split("head");
-    let mut uniform = |name: &str, buffer: &mut [f32]| {
-        let mut rng = stream.split(name).rng();
-        buffer.iter_mut().for_each(|number| *number = rng.random());
-    };
-    let added = families::add_text_head(model, outputs, &mut uniform);
+    let added = families::add_text_head(model, outputs, &mut stream.fill());
     let added = added.map_err(|error| problems::of_model(loaded, &error))?;
     let names = added.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" and ");
     data.notes.push(format!("the model embeds texts: it gets {names}, drawn by the seed, which `train/fit` trains"));

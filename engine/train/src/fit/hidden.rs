@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{Device, Tensor};
-use rand::RngExt as _;
+use candle_core::Tensor;
 
 use crate::error::Result;
 use crate::rng::Stream;
@@ -33,11 +32,9 @@ impl Hidden {
     /// First numbers of these, by name: uniform within 1/sqrt(the student's width) around zero.
     pub(super) fn first(&self, stream: &Stream) -> Result<BTreeMap<String, Tensor>> {
         let [own, wanted] = self.widths;
-        let bound = (own.max(1) as f32).sqrt().recip();
         let first = |name: String| {
-            let mut rng = stream.split(&name).rng();
-            let numbers = (0..own * wanted).map(|_| rng.random_range(-bound..bound)).collect();
-            Ok((name, Tensor::from_vec(numbers, (wanted, own), &Device::Cpu)?))
+            let matrix = stream.split(&name).matrix(wanted, own)?;
+            Ok((name, matrix))
         };
         self.projections().into_iter().map(first).collect()
     }
