@@ -34,7 +34,7 @@ pub struct Growth {
 /// A score that no training makes up for.
 const NEVER: f64 = 1e30;
 
-/// Which weights compete to stay.
+/// What competes to stay.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SparsityScope {

@@ -1,10 +1,11 @@
 //! `prune/neurons`: hidden neurons removed for good.
 
 use paring_model::Checkpoint;
+use paring_train::sparse::SparsityScope;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::share::{Share, UnitScope};
+use super::share::Share;
 use super::structured::{Importance, Kind, Structure};
 use crate::context::Cx;
 use crate::effect::{Effect, PlanCx};
@@ -60,7 +61,7 @@ pub struct NeuronsParameters {
     pub ratio: Option<Fraction>,
     /// Whether neurons compete over all targets or within each layer; goes with `ratio`. `per_site` where not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub scope: Option<UnitScope>,
+    pub scope: Option<SparsityScope>,
     /// Neurons that stay in each layer. Instead of `ratio`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65536), example = 32)]

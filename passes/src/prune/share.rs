@@ -1,30 +1,18 @@
 //! How many units stay: a share or a number of those of each site, or a share of those of all sites together.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use paring_train::sparse::SparsityScope;
 
 use super::importance::keep_best;
 use crate::error::Problem;
 use crate::fraction::Fraction;
 
-/// Which units compete.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum UnitScope {
-    /// Those of all targets.
-    Global,
-    /// Those of one target.
-    #[default]
-    PerSite,
-}
-
 /// How many units a recipe asks to remove.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Share {
-    /// The share that goes;
+    /// The share that goes,
     pub(crate) ratio: Option<Fraction>,
     /// which units compete for it;
-    pub(crate) scope: Option<UnitScope>,
+    pub(crate) scope: Option<SparsityScope>,
     /// or how many stay at each site.
     pub(crate) keep: Option<usize>,
     /// What stays is rounded up to a multiple of this.
@@ -50,7 +38,7 @@ impl Share {
 
     /// Whether units of all sites compete.
     pub(crate) fn is_global(self) -> bool {
-        self.scope == Some(UnitScope::Global)
+        self.scope == Some(SparsityScope::Global)
     }
 
     /// How many of `count` units stay where these alone compete.

@@ -5,6 +5,7 @@ use paring_model::config::Spec;
 use paring_model::inputs::Matrix;
 use paring_model::{Checkpoint, Weight, families};
 use paring_train::Stream;
+use paring_train::sparse::SparsityScope;
 use rand::RngExt as _;
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -15,7 +16,7 @@ use crate::pass::Definition;
 use crate::prune::channels::Channels;
 use crate::prune::heads::Heads;
 use crate::prune::neurons::Neurons;
-use crate::prune::share::{Share, UnitScope};
+use crate::prune::share::Share;
 use crate::testing::transformers::{decoder, encoder, of_tokens};
 use crate::testing::{Bench, built, classes, inputs, labels, matrix};
 
@@ -227,7 +228,7 @@ fn slopes_of_the_loss_are_ranked_as_they_are() {
     let kept = |importance: Importance| {
         let kind = Kind { tables: &["neurons"], one: "neuron", lacking: "neurons" };
         let ratio = serde_json::from_value(json!(0.34)).unwrap();
-        let share = Share { ratio, scope: Some(UnitScope::Global), keep: None, round_to: 1 };
+        let share = Share { ratio, scope: Some(SparsityScope::Global), keep: None, round_to: 1 };
         let structure = Structure { kind, share, importance, reconstruct: false, calibration_rows: 8 };
         share.counts(&structure.comparable(&[vec![10.0, 20.0, 90.0], vec![3.0, 3.3, 2.7]]))
     };
