@@ -18,7 +18,7 @@ use crate::wording::counted;
 mod adapters;
 mod layers;
 
-pub(crate) use layers::time_problem;
+pub(crate) use layers::{time_problem, unsuited};
 
 /// What stands against training with these settings, whatever is trained.
 pub(crate) fn problems(settings: &FitSettings, cx: &PlanCx<'_>) -> Vec<Problem> {

@@ -119,11 +119,7 @@ impl Definition for Movement {
     };
 
     fn check(parameters: &MovementParameters) -> Vec<Problem> {
-        let settings = &parameters.settings;
-        let given = [(settings.lora.is_some(), "lora"), (settings.gradual_pruning.is_some(), "gradual_pruning")];
-        let unsuited = |name| Problem::new(format!("/{name}"), "does not go together with scores of weights");
-        let mut problems: Vec<Problem> =
-            given.into_iter().filter(|(is_given, _)| *is_given).map(|(_, name)| unsuited(name)).collect();
+        let mut problems = training::unsuited(&parameters.settings, "does not go together with scores of weights");
         problems.extend(training::time_problem(parameters.begin, parameters.end));
         problems
     }

@@ -207,7 +207,7 @@ impl Definition for Qat {
         problems.extend(quantized_problem(cx));
         problems.extend(training::task_problem(settings, cx.outline));
         problems.extend(teacher_problem(parameters, cx));
-        problems.extend(unsuited(settings));
+        problems.extend(training::unsuited(settings, "does not go together with rounded weights"));
         problems.extend(training::glob_problems_with(settings, cx.outline, &parameters.steps(cx.sites)));
         let input = parameters.activation_bits.map(InputForm::fixed);
         let effect = rounding::plan(cx, parameters.scheme(), input).map_err(|more| problems.extend(more)).ok();
@@ -264,16 +264,6 @@ fn quantized_problem(cx: &PlanCx<'_>) -> Option<Problem> {
     let name = training::quantized(cx.outline).filter(|name| !targeted(name))?;
     let message = format!("tensor `{name}` is quantized, expected float weights");
     Some(Problem::new("", message).help("quantize all layers in one stage, or start from the float model"))
-}
-
-/// Settings of training that leave other weights than rounded ones.
-fn unsuited(settings: &FitSettings) -> Vec<Problem> {
-    let given = [(settings.lora.is_some(), "lora"), (settings.gradual_pruning.is_some(), "gradual_pruning")];
-    let problem = |name| {
-        let help = "use it in a `train/fit` before this stage";
-        Problem::new(format!("/{name}"), "does not go together with rounded weights").help(help)
-    };
-    given.into_iter().filter(|(is_given, _)| *is_given).map(|(_, name)| problem(name)).collect()
 }
 
 fn teacher_problem(parameters: &QatParameters, cx: &PlanCx<'_>) -> Option<Problem> {

@@ -38,6 +38,14 @@ pub(super) fn problems(settings: &FitSettings, outline: &Outline) -> Vec<Problem
     problems
 }
 
+/// That settings are given which leave other weights than a pass can work with: `why`.
+pub(crate) fn unsuited(settings: &FitSettings, why: &str) -> Vec<Problem> {
+    let given = [(settings.lora.is_some(), "lora"), (settings.gradual_pruning.is_some(), "gradual_pruning")];
+    let help = "use it in a `train/fit` before this stage";
+    let problem = |name| Problem::new(format!("/{name}"), why).help(help);
+    given.into_iter().filter(|(is_given, _)| *is_given).map(|(_, name)| problem(name)).collect()
+}
+
 /// The problem with a fraction that stops growing before it begins.
 pub(crate) fn time_problem(begin: f64, end: f64) -> Option<Problem> {
     let message = || format!("is `{end}`, which is not after `begin`, `{begin}`");
