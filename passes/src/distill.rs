@@ -3,6 +3,7 @@
 mod hidden;
 mod lesson;
 mod loaded;
+mod narrow;
 mod relations;
 mod student;
 mod teachers;

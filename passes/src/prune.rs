@@ -3,7 +3,7 @@
 mod amount;
 mod calibrated;
 mod gradients;
-mod importance;
+pub(crate) mod importance;
 mod lengths;
 mod mask;
 mod owl;

@@ -44,6 +44,8 @@ pub(crate) struct FakeServices {
     pub nested: Option<Box<NestedFn>>,
     /// What a model measures.
     pub measure: Option<Box<MeasureFn>>,
+    /// Units that were kept, where there is a journal.
+    pub journal: Option<RefCell<BTreeMap<String, (Checkpoint, Value)>>>,
 }
 
 impl Services for FakeServices {
@@ -66,6 +68,17 @@ impl Services for FakeServices {
     fn measure(&self, name: &str, model: &Checkpoint, _: Part) -> Result<f64, PassError> {
         let missing = || PassError::Failed(format!("no `{name}` in tests"));
         self.measure.as_ref().map(|measure| measure(model)).ok_or_else(missing)
+    }
+
+    fn keep(&self, unit: &str, part: &Checkpoint, note: &Value) -> Result<Checkpoint, PassError> {
+        if let Some(journal) = &self.journal {
+            journal.borrow_mut().insert(unit.to_owned(), (part.clone(), note.clone()));
+        }
+        Ok(part.clone())
+    }
+
+    fn kept(&self, unit: &str) -> Option<(Checkpoint, Value)> {
+        self.journal.as_ref()?.borrow().get(unit).cloned()
     }
 }
 

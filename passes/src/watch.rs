@@ -86,6 +86,15 @@ impl Watch for StageWatch<'_> {
         self.saved.elapsed() >= SAVED_EVERY
     }
 
+    fn kept_answers(&mut self, name: &str) -> Option<Checkpoint> {
+        Some(self.services.kept(name)?.0)
+    }
+
+    fn keep_answers(&mut self, name: &str, answers: Checkpoint) -> Result<Checkpoint, TrainError> {
+        let kept = self.services.keep(name, &answers, &Value::Null);
+        kept.map_err(|error| TrainError::Unkept(error.to_string()))
+    }
+
     fn save(&mut self, run: &SavedRun) -> Result<(), TrainError> {
         let tensors = run.tensors.iter().map(|(name, tensor)| (name.clone(), tensor.clone()));
         let position: Value = json!(run.position);

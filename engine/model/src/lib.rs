@@ -37,6 +37,7 @@ pub mod checkpoint;
 pub mod config;
 mod convolution;
 pub mod depth;
+mod dropout;
 pub mod error;
 pub mod families;
 mod fused;

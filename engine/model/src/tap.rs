@@ -10,6 +10,7 @@ use std::sync::Arc;
 use candle_core::Tensor;
 
 use crate::convolution::convolve;
+use crate::dropout::dropout;
 use crate::error::Result;
 use crate::ggml::BlockMatrix;
 use crate::linear::linear;
@@ -72,23 +73,33 @@ pub trait WeightProvider: Debug + Send + Sync {
     /// When it cannot be computed.
     fn input(&self, x: &Tensor, mode: Mode) -> Result<Tensor>;
 
-    /// Two factors, [rank, in] and [out, rank], whose product a linear layer adds to the weight without computing it.
+    /// What a linear layer adds to its weight.
     ///
     /// # Errors
-    /// When they cannot be computed.
-    fn added(&self) -> Result<Option<[Tensor; 2]>> {
+    /// When it cannot be computed.
+    fn added(&self) -> Result<Option<Added>> {
         Ok(None)
     }
 }
 
+/// A matrix that is added to a weight without being computed: the product of two narrow ones.
+#[derive(Debug, Clone)]
+pub struct Added {
+    /// [rank, in].
+    pub narrow: Tensor,
+    /// [out, rank].
+    pub wide: Tensor,
+    /// The rate at which training drops numbers of what `narrow` reads.
+    pub dropout: f64,
+}
+
 /// A linear layer whose weight is provided: x [rows, in] -> [rows, out].
-fn provided(provider: &dyn WeightProvider, x: &Tensor, bias: Option<&Tensor>, mode: Mode) -> Result<Tensor> {
-    let (input, weight) = (provider.input(x, mode)?, provider.weight()?);
+fn provided(provider: &dyn WeightProvider, x: &Tensor, bias: Option<&Tensor>, cx: &mut Forward<'_>) -> Result<Tensor> {
+    let (input, weight) = (provider.input(x, cx.mode)?, provider.weight()?);
     let y = linear(&input, &weight, None, bias)?;
-    match provider.added()? {
-        Some([narrow, wide]) => Ok((y + linear(&linear(&input, &narrow, None, None)?, &wide, None, None)?)?),
-        None => Ok(y),
-    }
+    let Some(Added { narrow, wide, dropout: rate }) = provider.added()? else { return Ok(y) };
+    let narrowed = linear(&dropout(&input, rate, cx)?, &narrow, None, None)?;
+    Ok((y + linear(&narrowed, &wide, None, None)?)?)
 }
 
 /// Where a network gets its weights: a checkpoint for inference, trainable variables for training.
@@ -216,7 +227,7 @@ impl TapLinear {
             TapWeight::Blocks(weight) => weight.linear(&self.name, x, cx.mode)?,
             TapWeight::Quantized(weight) => x.matmul(&weight.dequantize()?.t()?)?,
             TapWeight::Integers(weight) => return weight.linear(&self.name, x, self.bias.as_ref(), shared, cx.mode),
-            TapWeight::Provided(provider) => return provided(&**provider, x, self.bias.as_ref(), cx.mode),
+            TapWeight::Provided(provider) => return provided(&**provider, x, self.bias.as_ref(), cx),
         };
         Ok(match &self.bias {
             Some(bias) => y.broadcast_add(bias)?,

@@ -27,6 +27,9 @@ pub enum TrainError {
     /// What a run has come to cannot be saved.
     #[error("the checkpoint of the training cannot be written: {0}")]
     Unsaved(String),
+    /// What a teacher said cannot be kept.
+    #[error("the teacher's answers cannot be written: {0}")]
+    Unkept(String),
     /// Nothing to train or measure on.
     #[error("there are no {part} rows")]
     NoRows {

@@ -5,6 +5,7 @@
 //! Jacob et al. 2018, section 3): scales follow the numbers, and the gradient of rounding is 1 inside the grid and 0
 //! beyond it. LSQ (Esser et al. 2020, "Learned Step Size Quantization", section 2): scales are trained too.
 
+mod held;
 mod input;
 mod op;
 mod scales;
@@ -13,6 +14,7 @@ mod weight;
 
 use paring_model::WeightScheme;
 
+pub(crate) use held::HeldSite;
 pub use scales::WeightRange;
 pub(crate) use site::{FakeSite, input_step, weight_step};
 

@@ -19,6 +19,7 @@ mod gradients;
 mod hidden;
 mod inside;
 mod judge;
+mod likely;
 mod objective;
 mod rates;
 mod run;
@@ -77,6 +78,21 @@ pub trait Watch {
     fn save_is_due(&self) -> bool {
         false
     }
+    /// What was kept under that name of a teacher's answers, by this run or by one of the same training that did not come
+    /// to its end.
+    fn kept_answers(&mut self, name: &str) -> Option<Checkpoint> {
+        let _ = name;
+        None
+    }
+    /// Keeps some of a teacher's answers until training is over. What comes back are the same, but may lie in a file
+    /// rather than in memory.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    fn keep_answers(&mut self, name: &str, answers: Checkpoint) -> Result<Checkpoint> {
+        let _ = name;
+        Ok(answers)
+    }
     /// Saves the run in the place of what was saved before. Its tensors change as training goes on: they are written,
     /// or copied, before this returns.
     ///
@@ -129,41 +145,21 @@ pub fn fit(
     stream: &Stream,
     watch: &mut dyn Watch,
 ) -> Result<FitReport> {
-    let lesson = Lesson { train, validate, teacher };
-    run::fit(model, lesson, Extras::default(), settings, stream, watch)
+    fit_with(model, Lesson { train, validate, teacher }, Extras::default(), settings, stream, watch)
 }
 
-/// As [`fit`], while the weights of some sites, by name, are rounded in every forward pass, and their inputs too. At
-/// the end these weights are integers, and the model computes what it computed in training, to the rounding of floats.
-/// Learned steps are trained as the other weights are; `freeze` and `learning_rates` know them by [`step_names`].
+/// As [`fit`], while more happens to some sites than that their weights move.
 ///
 /// # Errors
-/// As [`fit`], and when a site saw only zeros.
-pub fn fit_rounded(
+/// As [`fit`]; when a rounded site saw only zeros, or a site would lose all its weights.
+pub fn fit_with(
     model: &mut Checkpoint,
     lesson: Lesson<'_>,
-    sites: &BTreeMap<String, FakeQuantization>,
+    extras: Extras<'_>,
     settings: &FitSettings,
     stream: &Stream,
     watch: &mut dyn Watch,
 ) -> Result<FitReport> {
-    let extras = Extras { rounded: Some(sites), movement: None };
-    run::fit(model, lesson, extras, settings, stream, watch)
-}
-
-/// As [`fit`], while weights become zero that training moves least away from zero.
-///
-/// # Errors
-/// As [`fit`], and when a site would lose all its weights.
-pub fn fit_moving(
-    model: &mut Checkpoint,
-    lesson: Lesson<'_>,
-    movement: &Movement,
-    settings: &FitSettings,
-    stream: &Stream,
-    watch: &mut dyn Watch,
-) -> Result<FitReport> {
-    let extras = Extras { rounded: None, movement: Some(movement) };
     run::fit(model, lesson, extras, settings, stream, watch)
 }
 
@@ -180,9 +176,23 @@ pub struct Movement {
 
 /// What a run does to some sites besides moving their weights.
 #[derive(Clone, Copy, Default)]
-struct Extras<'a> {
-    rounded: Option<&'a BTreeMap<String, FakeQuantization>>,
-    movement: Option<&'a Movement>,
+pub struct Extras<'a> {
+    /// The weights of these sites, by name, are rounded in every forward pass, and their inputs too. At the end these
+    /// weights are integers, and the model computes what it computed in training, to the rounding of floats. Learned
+    /// steps are trained as the other weights are; `freeze` and `learning_rates` know them by [`step_names`].
+    pub rounded: Option<&'a BTreeMap<String, FakeQuantization>>,
+    /// Weights become zero that training moves least away from zero.
+    pub movement: Option<&'a Movement>,
+    /// Weights that are integers already are trained as floats behind the same grid, and are integers of that grid at
+    /// the end.
+    pub held: Option<Held>,
+}
+
+/// How weights that are integers already are trained.
+#[derive(Debug, Clone, Copy)]
+pub struct Held {
+    /// Integers that stand for zero stay as they are.
+    pub keeps_zeros: bool,
 }
 
 /// Names of the steps that are learned for a site: that of its weight and that of its input.

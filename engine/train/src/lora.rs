@@ -2,7 +2,7 @@
 //! stays as it is, and the product of two narrow matrices that is added to it is trained.
 
 use candle_core::{Tensor, Var};
-use paring_model::tap::WeightProvider;
+use paring_model::tap::{Added, WeightProvider};
 use paring_model::{Mode, Outline, Outputs, Role, Site, SiteKind, Task, Weight};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,10 @@ pub struct Lora {
     /// What an adapter adds to its weight is multiplied by alpha / rank.
     #[schemars(range(min = 1e-3, max = 1e6))]
     pub alpha: f64,
+    /// Rate at which numbers of what an adapter reads are dropped while it is trained, from 0 (inclusive) to 1
+    /// (exclusive).
+    #[schemars(range(min = 0.0, max = 0.99))]
+    pub dropout: f64,
     /// Layers that get an adapter: globs over the names of sites. All linear layers but the output layer, where not
     /// given.
     #[schemars(inner(length(min = 1)), example = targets_example())]
@@ -46,7 +50,7 @@ pub struct LowRank {
 
 impl Default for Lora {
     fn default() -> Self {
-        Self { rank: 8, alpha: 16.0, targets: Vec::new(), keep_adapters: false }
+        Self { rank: 8, alpha: 16.0, dropout: 0.0, targets: Vec::new(), keep_adapters: false }
     }
 }
 
@@ -89,6 +93,7 @@ pub(crate) struct Adapter {
     names: [String; 2],
     moves: [bool; 2],
     scale: f64,
+    dropout: f64,
 }
 
 impl Adapter {
@@ -111,6 +116,7 @@ impl Adapter {
             moves: [!is_frozen(&names[0]), !is_frozen(&names[1])],
             names,
             scale: lora.alpha / lora.rank as f64,
+            dropout: lora.dropout,
         })
     }
 }
@@ -124,8 +130,9 @@ impl WeightProvider for Adapter {
         Ok(x.clone())
     }
 
-    fn added(&self) -> paring_model::Result<Option<[Tensor; 2]>> {
-        Ok(Some([self.down.as_tensor().clone(), (self.up.as_tensor() * self.scale)?]))
+    fn added(&self) -> paring_model::Result<Option<Added>> {
+        let (narrow, wide) = (self.down.as_tensor().clone(), (self.up.as_tensor() * self.scale)?);
+        Ok(Some(Added { narrow, wide, dropout: self.dropout }))
     }
 }
 

@@ -133,7 +133,7 @@ fn same_shape(student: &Tensor, teacher: &Tensor) -> Result<()> {
 
 /// Logits minus their row's maximum, and the logarithm of the sum of their exponentials [rows, 1]. The difference of
 /// the two is log softmax. The maximum is a constant: it cancels, so it needs no gradient.
-fn log_softmax_parts(logits: &Tensor) -> Result<(Tensor, Tensor)> {
+pub(crate) fn log_softmax_parts(logits: &Tensor) -> Result<(Tensor, Tensor)> {
     let shifted = logits.broadcast_sub(&logits.max_keepdim(1)?.detach())?;
     let log_sum = shifted.exp()?.sum_keepdim(1)?.log()?;
     Ok((shifted, log_sum))

@@ -9,7 +9,7 @@ use paring_model::tap::{TapWeight, WeightSource};
 use paring_model::{Checkpoint, ModelError, Site, Weight};
 
 use crate::error::{Result, TrainError};
-use crate::fake::{FakeQuantization, FakeSite};
+use crate::fake::{FakeQuantization, FakeSite, HeldSite};
 use crate::lora::{Adapter, Lora, LowRank};
 use crate::made::MadeSite;
 use crate::rng::Stream;
@@ -44,6 +44,16 @@ impl Trainable {
     /// # Errors
     /// When the model is not built or a weight is quantized.
     pub fn new(model: &Checkpoint, is_frozen: impl Fn(&str) -> bool) -> Result<Self> {
+        Self::of(model, is_frozen, None)
+    }
+
+    /// The same, where weights of integers become floats that are rounded to the same grid in every forward pass;
+    /// `keeps_zeros` says whether integers of zero stay so.
+    pub(crate) fn held(model: &Checkpoint, is_frozen: impl Fn(&str) -> bool, keeps_zeros: bool) -> Result<Self> {
+        Self::of(model, is_frozen, Some(keeps_zeros))
+    }
+
+    fn of(model: &Checkpoint, is_frozen: impl Fn(&str) -> bool, keeps_zeros: Option<bool>) -> Result<Self> {
         if !model.is_built() {
             return Err(TrainError::Mismatch("the model has no weights yet, so it cannot be trained".to_owned()));
         }
@@ -59,10 +69,17 @@ impl Trainable {
             used: RefCell::default(),
         };
         for name in model.names() {
-            match model.weight(&name)? {
-                Weight::Quantized(_) | Weight::Blocks(_) => return Err(ModelError::Quantized { name }.into()),
-                Weight::Dense { tensor, masked } if tensor.dtype().is_float() => this.add(name, &tensor, masked)?,
-                Weight::Dense { .. } => {}
+            match (model.weight(&name)?, keeps_zeros) {
+                (Weight::Quantized(like), Some(keeps_zeros)) => {
+                    this.add(name.clone(), &like.dequantize()?, keeps_zeros)?;
+                    let weight = (this.value(&name)?, this.masks.get(&name).cloned());
+                    this.made.insert(name, Arc::new(HeldSite::new(weight, like)?));
+                }
+                (Weight::Quantized(_) | Weight::Blocks(_), _) => return Err(ModelError::Quantized { name }.into()),
+                (Weight::Dense { tensor, masked }, _) if tensor.dtype().is_float() => {
+                    this.add(name, &tensor, masked)?
+                }
+                (Weight::Dense { .. }, _) => {}
             }
         }
         Ok(this)

@@ -13,7 +13,7 @@ use paring_model::{
     Checkpoint, Forward, Granularity, Input, Inputs, Outputs, SiteKind, Tokens, Weight, WeightScheme, families,
 };
 use paring_train::fake::{FakeInput, FakeQuantization, Method, WeightRange};
-use paring_train::fit::{FitReport, FitSettings, Lesson, Watch, fit_rounded};
+use paring_train::fit::{Extras, FitReport, FitSettings, Lesson, Watch, fit_with};
 use paring_train::loss::cross_entropy;
 use paring_train::trainable::Trainable;
 use paring_train::{Result, Stream};
@@ -138,7 +138,8 @@ fn run(model: &mut Checkpoint, method: Method, settings: &FitSettings) -> Result
     let rows = same_sign(200);
     let lesson = Lesson { train: &rows, validate: Some(&rows), teacher: None };
     let sites = sites(model, method, 4, true);
-    fit_rounded(model, lesson, &sites, settings, &Stream::new(3), &mut Silent)
+    let extras = Extras { rounded: Some(&sites), ..Extras::default() };
+    fit_with(model, lesson, extras, settings, &Stream::new(3), &mut Silent)
 }
 
 fn loss(model: &Checkpoint, rows: &Examples) -> f32 {
@@ -178,7 +179,8 @@ fn the_best_epoch_comes_back_whole(#[case] method: Method) {
     let lesson = Lesson { train: &rows, validate: Some(&judges), teacher: None };
     let patient = FitSettings { early_stopping: Some(50), ..settings(20) };
     let sites = sites(&model, method, 4, true);
-    let report = fit_rounded(&mut model, lesson, &sites, &patient, &Stream::new(3), &mut Silent).unwrap();
+    let extras = Extras { rounded: Some(&sites), ..Extras::default() };
+    let report = fit_with(&mut model, lesson, extras, &patient, &Stream::new(3), &mut Silent).unwrap();
     assert!(report.best_epoch < 20, "{report:?}");
     let (found, best) = (loss(&model, &judges), report.validate_loss[report.best_epoch - 1]);
     assert!((found - best).abs() < 1e-3, "{found}, {best}");

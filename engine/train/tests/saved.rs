@@ -28,6 +28,8 @@ struct Desk {
     seen: Vec<f32>,
     rates: Vec<f64>,
     limit: Option<usize>,
+    /// Whether it is gone then, so that nothing is saved any more.
+    killed: bool,
     /// The share of the time that a batch takes.
     batch_time: f64,
     /// What the measure says, epoch after epoch.
@@ -60,7 +62,9 @@ impl Watch for Desk {
     }
 
     fn save(&mut self, run: &SavedRun) -> Result<()> {
-        self.saved = Some(run.copied()?);
+        if !(self.killed && self.cancelled()) {
+            self.saved = Some(run.copied()?);
+        }
         Ok(())
     }
 }
@@ -132,7 +136,7 @@ fn a_run_that_was_cut_off_goes_on_to_the_same_bits(
     };
     let mut whole = start.clone();
     let expected = run(&mut whole, &settings, &mut Desk::default()).unwrap();
-    let mut desk = Desk { limit: Some(cut), ..Desk::default() };
+    let mut desk = Desk { limit: Some(cut), killed: true, ..Desk::default() };
     let mut model = start.clone();
     let stopped = run(&mut model, &settings, &mut desk).unwrap_err();
     assert!(matches!(stopped, TrainError::Interrupted), "{stopped}");
@@ -145,6 +149,22 @@ fn a_run_that_was_cut_off_goes_on_to_the_same_bits(
     // What was saved is not trained again.
     let all = 8 * 4;
     assert!(started_anew || desk.seen.len() < all, "{seen} and {} of {all}", desk.seen.len());
+}
+
+/// One that is asked to stop, unlike one that is killed, leaves nothing to do again.
+#[test]
+fn a_run_that_is_stopped_is_saved_where_it_stands() {
+    let settings = FitSettings { accumulate: 2, ..settings(4) };
+    let mut whole = mlp();
+    let expected = run(&mut whole, &settings, &mut Desk::default()).unwrap();
+    let mut desk = Desk { limit: Some(12), ..Desk::default() };
+    let stopped = run(&mut mlp(), &settings, &mut desk).unwrap_err();
+    assert!(matches!(stopped, TrainError::Interrupted), "{stopped}");
+    let mut desk = Desk { saved: desk.saved, ..Desk::default() };
+    let mut model = mlp();
+    assert_eq!(run(&mut model, &settings, &mut desk).unwrap(), expected);
+    assert_eq!(bits(&model), bits(&whole));
+    assert_eq!(desk.seen.len(), 8 * 4 - 12);
 }
 
 #[test]
@@ -263,7 +283,7 @@ fn a_run_whose_weights_become_zero_goes_on_to_the_same_bits() {
     assert_eq!((zeros("layers.0.weight"), zeros("head.weight")), (230, 0));
     assert!(matches!(whole.weight("layers.0.weight").unwrap(), Weight::Dense { masked: true, .. }));
     for cut in [5, 14, 21, 31] {
-        let mut desk = Desk { limit: Some(cut), ..Desk::default() };
+        let mut desk = Desk { limit: Some(cut), killed: true, ..Desk::default() };
         let mut model = mlp();
         run(&mut model, &settings, &mut desk).unwrap_err();
         let mut desk = Desk { saved: desk.saved, ..Desk::default() };
@@ -278,7 +298,7 @@ fn adapters_become_part_of_weights_that_stay() {
     let spec = MlpSpec { hidden: vec![24, 20], activation: Activation::Relu, dropout: 0.0 };
     let start = model(Spec::Mlp(spec), &[16]);
     let mut trained = start.clone();
-    let lora = Lora { rank: 2, alpha: 4.0, targets: vec!["layers.1".to_owned()], keep_adapters: true };
+    let lora = Lora { rank: 2, alpha: 4.0, targets: vec!["layers.1".to_owned()], keep_adapters: true, dropout: 0.3 };
     let settings = FitSettings { lora: Some(lora), checkpoint_steps: Some(5), ..settings(6) };
     let report = run(&mut trained, &settings, &mut Desk::default()).unwrap();
     assert!(report.train_loss[5] < report.train_loss[0], "{report:?}");
@@ -299,7 +319,7 @@ fn adapters_become_part_of_weights_that_stay() {
     let size = rows.iter().flatten().fold(0.0_f32, |most, number| most.max(number.abs()));
     assert!(size > 1e-3 && minor3.abs() < 1e-4 * size.powi(3), "{minor3} beside {size}");
     assert!((0..20).any(|a| (0..a).any(|b| minor2(a, b).abs() > 1e-3 * size * size)));
-    let mut desk = Desk { limit: Some(20), ..Desk::default() };
+    let mut desk = Desk { limit: Some(20), killed: true, ..Desk::default() };
     let mut again = start.clone();
     run(&mut again, &settings, &mut desk).unwrap_err();
     run(&mut again, &settings, &mut Desk { saved: desk.saved, ..Desk::default() }).unwrap();

@@ -61,7 +61,7 @@ use crate::training;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AttentionParameters {
-    /// The student: `layers`, which of the present model's it is a copy of; `load`; or `present`.
+    /// The student: a copy of some `layers` of the present model, or one of less `width`; `load`; or `present`.
     #[schemars(example = student_example())]
     pub student: Student,
     /// Who teaches: `present`, the model before this stage; a model of a directory or a file; or a list of them.
@@ -232,7 +232,7 @@ impl Definition for Attention {
         let AttentionParameters { temperature, alpha, distance, .. } = *parameters;
         let attention = Some(&compared);
         let teacher = Teacher { temperature, alpha, distance, attention, ..Teacher::new(&teachers) };
-        lesson::teach(cx, &model, teacher, student, &parameters.settings)
+        lesson::teach(cx, &model, teacher, (student, None), &parameters.settings)
     }
 }
 

@@ -36,11 +36,12 @@ use crate::training;
 ///
 /// # Parameters
 /// `student` is `layers`: which layers of the present model are copied, numbered from 0; evenly spread ones, the last
-/// among them, are a good start; or `load`, the path of an encoder that is trained on from its weights; or `present`,
-/// where another model teaches. `teacher` is `present`, `{ load: PATH }`, or a list of these. What is loaded has the
-/// present model's tokenizer and embeds in as many numbers. `distance`: `cosine` compares directions, `squared_error`
-/// lengths too. All others are those of `train/fit`: with `early_stopping` the teacher's loss on the validation rows
-/// counts, and `label_smoothing` and `class_weights` mean nothing here. Rates from 0.00005 to 0.0005 suit `adamw`.
+/// among them, are a good start; or `width`, the share of each layer's units that are copied; or `load`, the path of an
+/// encoder that is trained on from its weights; or `present`, where another model teaches. `teacher` is `present`, `{
+/// load: PATH }`, or a list of these. What is loaded has the present model's tokenizer and embeds in as many numbers.
+/// `distance`: `cosine` compares directions, `squared_error` lengths too. All others are those of `train/fit`: with
+/// `early_stopping` the teacher's loss on the validation rows counts, and `label_smoothing` and `class_weights` mean
+/// nothing here. Rates from 0.00005 to 0.0005 suit `adamw`.
 ///
 /// # Cost and limits
 /// One pass of the training rows through each teacher, whose embeddings stay in memory, and the training of the
@@ -53,7 +54,7 @@ use crate::training;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EmbeddingsParameters {
-    /// The student: `layers`, which of the present model's it is a copy of; `load`; or `present`.
+    /// The student: a copy of some `layers` of the present model, or one of less `width`; `load`; or `present`.
     #[schemars(example = student_example())]
     pub student: Student,
     /// Who teaches: `present`, the model before this stage; a model of a directory or a file; or a list of them.
@@ -118,6 +119,6 @@ impl Definition for Embeddings {
         let student = parameters.student.model(&model, &cx.stream.split("weights"))?;
         let teachers = parameters.teacher.models(&model)?;
         let teacher = Teacher { distance: parameters.distance, ..Teacher::new(&teachers) };
-        lesson::teach(cx, &model, teacher, student, &parameters.settings)
+        lesson::teach(cx, &model, teacher, (student, None), &parameters.settings)
     }
 }

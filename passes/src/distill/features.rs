@@ -35,8 +35,9 @@ use crate::training;
 /// answers must agree and rows are plenty: `distill/embeddings`.
 ///
 /// # Parameters
-/// `student` is `layers`, which layers of the present model are copied, numbered from 0; or `load`, the path of a model
-/// that is trained on from its weights; or `present`, where another model teaches. `teacher` is `present`,
+/// `student` is `layers`, which layers of the present model are copied, numbered from 0; or `width`, the share of
+/// each layer's units that are copied; or `load`, the path of a model that is trained on from its weights; or
+/// `present`, where another model teaches. `teacher` is `present`,
 /// `{ load: PATH }`, or a list of these; what is loaded has to suit as in `distill/logits`. `map` says which of the
 /// teacher's layers a layer of the student is compared with: `uniform` spreads them evenly, so that the last meets the
 /// last; `first` and `last` take that end of the teacher; `teacher_layers` lists them one by one instead, one for each
@@ -57,7 +58,7 @@ use crate::training;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FeaturesParameters {
-    /// The student: `layers`, which of the present model's it is a copy of; `load`; or `present`.
+    /// The student: a copy of some `layers` of the present model, or one of less `width`; `load`; or `present`.
     #[schemars(example = student_example())]
     pub student: Student,
     /// Who teaches: `present`, the model before this stage; a model of a directory or a file; or a list of them.
@@ -173,6 +174,6 @@ impl Definition for Features {
         let FeaturesParameters { temperature, alpha, distance, .. } = *parameters;
         let hidden = Some(&hidden);
         let teacher = Teacher { temperature, alpha, distance, hidden, ..Teacher::new(&teachers) };
-        lesson::teach(cx, &model, teacher, student, &parameters.settings)
+        lesson::teach(cx, &model, teacher, (student, None), &parameters.settings)
     }
 }

@@ -1,8 +1,8 @@
 //! What passes with a teacher share: what stands against them, the training, and how close the student came.
 
 use paring_data::{Examples, Part};
-use paring_model::{Checkpoint, Outline, Outputs, Task, depth};
-use paring_train::fit::{FitSettings, Lesson, Teacher, fit_rounded};
+use paring_model::{Checkpoint, Inputs, Outline, Outputs, Task, depth};
+use paring_train::fit::{Extras, FitSettings, Held, Lesson, Teacher, fit_with};
 use paring_train::measure::{self, LatencySettings};
 
 use super::student::Student;
@@ -50,6 +50,31 @@ pub(super) fn roles(
     student.ok().zip(teachers.ok())
 }
 
+/// What stands against keeping the `top_k` most likely tokens of a teacher's answers; `inside` is the parameter that
+/// looks within the teacher, if one does.
+pub(super) fn top_k_problem(top_k: Option<usize>, present: &Outline, inside: Option<&str>) -> Option<Problem> {
+    let (count, place) = (top_k?, "/top_k");
+    if task(present) != Some(Task::Generate) {
+        let message = "keeps tokens, but the model continues no texts";
+        return Some(Problem::new(place, message).help("remove `top_k`: all answers are kept anyway"));
+    }
+    if let Some(name) = inside {
+        let message = format!("does not go together with `{name}`, for which the teacher runs on each batch");
+        return Some(Problem::new(place, message).help("remove one of the two"));
+    }
+    let vocabulary = present.config.as_ref().map_or(0, |config| config.output);
+    let message = || format!("is {count}, but the model knows {vocabulary} tokens");
+    (count >= vocabulary).then(|| Problem::new(place, message()).help("`top_k: 64` keeps most of what is said"))
+}
+
+/// How much room on disk these tokens take.
+pub(super) fn top_k_note(top_k: Option<usize>, cx: &PlanCx<'_>) -> Option<String> {
+    let windows = cx.parts.map_or(0, |parts| parts.train.len());
+    let length = cx.outline.inputs.as_ref().map_or(0, Inputs::width).saturating_sub(1);
+    let megabytes = (windows * length * (top_k? * 8 + 4)) as f64 / 1e6;
+    Some(format!("the teacher's answers take {megabytes:.1} MB on disk until the stage is done"))
+}
+
 /// The effect of a student that takes the place of the present model.
 pub(super) fn effect(settings: &FitSettings, (student, teachers): (&Outline, &[Outline]), cx: &PlanCx<'_>) -> Effect {
     let mut effect = training::effect(settings, student, cx);
@@ -63,8 +88,8 @@ pub(super) fn effect(settings: &FitSettings, (student, teachers): (&Outline, &[O
     effect
 }
 
-/// Trains the student on rows as the present model reads them, and says in the receipt how close it came to its
-/// teacher, the first where there are several.
+/// Trains the student on rows as the present model reads them, its integers as `held` says, and tells in the receipt
+/// how close it came to its teacher, the first where there are several.
 ///
 /// # Errors
 /// When there are no rows, they do not fit, or training diverges.
@@ -72,14 +97,14 @@ pub(super) fn teach(
     cx: &Cx<'_>,
     present: &Checkpoint,
     teacher: Teacher<'_>,
-    mut student: Checkpoint,
+    (mut student, held): (Checkpoint, Option<Held>),
     settings: &FitSettings,
 ) -> Result<Outcome, PassError> {
     let rows = cx.required_examples(Part::Train, present)?;
     let judges = cx.examples(Part::Validate, present)?;
     let lesson = Lesson { train: &rows, validate: judges.as_ref(), teacher: Some(teacher) };
-    let stream = cx.stream.split("fit");
-    let report = fit_rounded(&mut student, lesson, &Default::default(), settings, &stream, &mut cx.watch(settings))?;
+    let (stream, extras) = (cx.stream.split("fit"), Extras { held, ..Extras::default() });
+    let report = fit_with(&mut student, lesson, extras, settings, &stream, &mut cx.watch(settings))?;
     let mut receipt = training::receipt(settings, &report)?;
     let name = if teacher.models.len() > 1 { "the first teacher" } else { "the teacher" };
     compare(&mut receipt, (first(teacher.models, present), name), &student, judges.as_ref().unwrap_or(&rows))?;

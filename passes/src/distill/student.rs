@@ -7,7 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::loaded::{Fill, Loaded};
+use super::narrow;
 use crate::error::{PassError, Problem};
+use crate::fraction::Fraction;
 use crate::pass::NamedModel;
 use crate::training;
 
@@ -19,6 +21,9 @@ pub enum Student {
     Present,
     /// A copy of these layers of the model before this stage, numbered from 0, and of all that is not a layer.
     Layers(#[schemars(length(min = 1, max = 1024), example = layers_example())] Vec<usize>),
+    /// A copy of the model before this stage with this share of the neurons, heads and channels of each of its layers:
+    /// those with the largest weights.
+    Width(Fraction),
     /// A fully connected network from nothing.
     Mlp(MlpSpec),
     /// A convolutional network from nothing.
@@ -81,8 +86,10 @@ impl Student {
             return training::initialize(&spec, inputs, outputs, stream);
         }
         let mut model = present.clone();
-        if let Student::Layers(layers) = self {
-            depth::keep_layers(&mut model, layers)?;
+        match self {
+            Student::Layers(layers) => depth::keep_layers(&mut model, layers)?,
+            Student::Width(width) => narrow::narrow(&mut model, *width)?,
+            _ => (),
         }
         Ok(model)
     }
@@ -90,13 +97,18 @@ impl Student {
     /// What it is built of; `None` for a copy.
     fn spec(&self) -> Option<Spec> {
         match self {
-            Student::Present | Student::Layers(_) | Student::Load(_) => None,
+            Student::Present | Student::Layers(_) | Student::Width(_) | Student::Load(_) => None,
             Student::Mlp(spec) => Some(Spec::Mlp(spec.clone())),
             Student::Convnet(spec) => Some(Spec::Convnet(spec.clone())),
         }
     }
 
     fn copied(&self, teacher: &Outline) -> Result<Outline, Problem> {
+        if let Student::Width(width) = self {
+            let place = format!("{PLACE}/width");
+            floats(teacher, &place)?;
+            return narrow::outline(teacher, *width, &place);
+        }
         let Student::Layers(keep) = self else { return floats(teacher, PLACE).map(|()| teacher.clone()) };
         let count = depth::layers(teacher).len();
         let place = format!("{PLACE}/layers");
@@ -152,7 +164,7 @@ mod tests {
 
     use super::Student;
     use crate::testing::transformers::decoder;
-    use crate::testing::{built, inputs, labels};
+    use crate::testing::{built, inputs, labels, matrix};
 
     #[test]
     fn a_copy_has_the_layers_asked_for() {
@@ -166,6 +178,41 @@ mod tests {
         };
         assert_eq!(numbers(&model, 0), numbers(&teacher, 1));
         assert!(!model.names().iter().any(|name| name.contains("layers.1.")));
+    }
+
+    fn width(share: f64) -> Student {
+        serde_json::from_value(serde_json::json!({ "width": share })).unwrap()
+    }
+
+    /// Of hidden weights 3, -1, 2, 5 (and a bias that does not count) the second and the fourth quarter stay.
+    #[test]
+    fn a_narrow_copy_has_the_units_with_the_largest_weights() {
+        let mut teacher = built(&[4], inputs(2), labels(&["a", "b"]));
+        teacher.set_tensor("layers.0.weight", matrix(&[&[3.0, 0.0], &[-1.0, 0.0], &[1.0, 1.0], &[0.0, 5.0]]));
+        let model = width(0.5).model(&teacher, &Stream::new(1)).unwrap();
+        assert_eq!(model.tensor("layers.0.weight").unwrap().to_vec2::<f32>().unwrap(), [[3.0, 0.0], [0.0, 5.0]]);
+        assert_eq!(model.tensor("head.weight").unwrap().dims(), [2, 2]);
+        assert_eq!(model.outline(), width(0.5).outline(&teacher.outline()).unwrap());
+        let decoder = decoder();
+        let model = width(0.5).model(&decoder, &Stream::new(1)).unwrap();
+        assert_eq!(model.outline(), width(0.5).outline(&decoder.outline()).unwrap());
+        let rows = |model: &paring_model::Checkpoint, name: &str| model.tensor(name).unwrap().dims()[0];
+        for name in ["model.layers.0.self_attn.q_proj.weight", "model.layers.1.mlp.up_proj.weight"] {
+            assert_eq!(rows(&model, name) * 2, rows(&decoder, name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_copy_that_is_no_narrower_is_refused() {
+        let teacher = built(&[4], inputs(2), labels(&["a", "b"])).outline();
+        let refused = |share| {
+            let problem = width(share).outline(&teacher).unwrap_err();
+            assert_eq!(problem.pointer, "/student/width");
+            problem.message
+        };
+        assert_eq!(refused(1.0), "is `1`, expected a number from 0 (exclusive) to 1 (exclusive)");
+        let message = "leaves every neuron, head and channel of the model: there are none, or too few of them";
+        assert_eq!(refused(0.9), message);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use paring_train::sparse::SparsityScope;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::gradients::Answers;
 use super::share::Share;
 use super::structured::{Importance, Kind, Structure};
 use crate::context::Cx;
@@ -37,10 +38,11 @@ use crate::receipt::Outcome;
 /// layer. `importance`: `magnitude` is the sum of |w| over the filters that produce a channel and needs no data;
 /// `activation` is its mean absolute value as the next layer reads it, over `calibration_rows` rows, drawn at random
 /// from the calibration part of the data, or from the training part where there is none; `taylor` is the mean over the
-/// same rows of the squared change of the loss without the channel, to the first order, and needs labels. `round_to`
-/// rounds widths up to a multiple, which fast kernels like (8 or 16); at least one channel always stays. With
-/// `reconstruct`, the matrices that read what is removed are fitted anew to what stays, by least squares over the
-/// calibration rows, layer after layer, so that their outputs move least.
+/// same rows of the squared change of the loss without the channel, to the first order, and needs labels, unless
+/// `answers` is `own`: then answers are drawn from what the model itself says, as in `prune/taylor`. `round_to` rounds
+/// widths up to a multiple, which fast kernels like (8 or 16); at least one channel always stays. With `reconstruct`,
+/// the matrices that read what is removed are fitted anew to what stays, by least squares over the calibration rows,
+/// layer after layer, so that their outputs move least.
 ///
 /// # Cost and limits
 /// One pass over the weights, and one of the calibration rows through the model for `activation` and `reconstruct`
@@ -69,6 +71,9 @@ pub struct ChannelsParameters {
     /// What makes a channel important.
     #[serde(default)]
     pub importance: Importance,
+    /// Whose answers `taylor` takes the loss of: those of the `labels`, or the model's `own`. `labels` where not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<Answers>,
     /// What reads the units is fitted anew, by least squares, to those that are left.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reconstruct: bool,
@@ -92,10 +97,10 @@ fn rows() -> usize {
 
 impl ChannelsParameters {
     fn structure(&self) -> Structure {
-        let Self { ratio, scope, keep, importance, reconstruct, round_to, calibration_rows } = *self;
+        let Self { ratio, scope, keep, importance, answers, reconstruct, round_to, calibration_rows } = *self;
         let kind = Kind { tables: &["channels"], one: "channel", lacking: "channels of its own" };
         let share = Share { ratio, scope, keep, round_to };
-        Structure { kind, share, importance, reconstruct, calibration_rows }
+        Structure { kind, share, importance, answers, reconstruct, calibration_rows }
     }
 }
 
@@ -114,7 +119,7 @@ impl Definition for Channels {
     };
 
     fn check(parameters: &ChannelsParameters) -> Vec<Problem> {
-        parameters.structure().share.problems()
+        parameters.structure().problems()
     }
 
     fn plan(parameters: &ChannelsParameters, cx: &PlanCx<'_>) -> Result<Effect, Vec<Problem>> {

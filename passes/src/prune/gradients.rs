@@ -5,6 +5,8 @@ use paring_data::Part;
 use paring_model::{Checkpoint, Outputs, Task};
 use paring_train::TrainError;
 use paring_train::fit::{self, Watch};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::calibration::choose;
 use crate::context::{Cx, Services};
@@ -12,11 +14,22 @@ use crate::effect::PlanCx;
 use crate::error::{PassError, Problem};
 use crate::training;
 
+/// Whose answers the loss is of whose gradients are taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Answers {
+    /// The labels of the rows; of a text, the tokens that follow.
+    #[default]
+    Labels,
+    /// Drawn at random from what the model itself says, so that rows need no labels.
+    Own,
+}
+
 /// What stands against gradients of a model's loss; `place` is the parameter to blame.
-pub(crate) fn problem(cx: &PlanCx<'_>, place: &str) -> Option<Problem> {
-    if cx.outline.outputs.as_ref().map(Outputs::task) == Some(Task::Embed) {
+pub(crate) fn problem(cx: &PlanCx<'_>, answers: Answers, place: &str) -> Option<Problem> {
+    if answers == Answers::Labels && cx.outline.outputs.as_ref().map(Outputs::task) == Some(Task::Embed) {
         let message = "needs the gradients of a loss, but an embedding has no labels";
-        return Some(Problem::new(place, message).help("`activation` needs no labels"));
+        return Some(Problem::new(place, message).help("`answers: own` needs no labels"));
     }
     let name = training::quantized(cx.outline)?;
     let message = format!("needs the gradients of a loss, but tensor `{name}` is quantized");
@@ -24,14 +37,14 @@ pub(crate) fn problem(cx: &PlanCx<'_>, place: &str) -> Option<Problem> {
 }
 
 /// Shows the products of each weight with its gradient, of one calibration row after the other, at most `limit` of
-/// them, drawn by the stage's randomness. How many there were.
+/// them, drawn by the stage's randomness, as the answers are where they are the model's own. How many rows there were.
 ///
 /// # Errors
 /// When rows do not fit the model or have no labels, or the person pressed ctrl-C.
 pub(crate) fn each_row(
     cx: &Cx<'_>,
     model: &Checkpoint,
-    limit: usize,
+    (limit, answers): (usize, Answers),
     see: &mut dyn FnMut(usize, &str, &Tensor) -> candle_core::Result<()>,
 ) -> Result<usize, PassError> {
     let examples = cx.required_examples(Part::Calibrate, model)?;
@@ -39,7 +52,8 @@ pub(crate) fn each_row(
     let mut see = |row: usize, name: &str, weight: &Tensor, gradient: &Tensor| -> Result<(), TrainError> {
         Ok(see(row, name, &(weight * gradient)?)?)
     };
-    fit::gradients(model, &examples, &rows, &mut Gradients { services: cx.services }, &mut see)?;
+    let own = (answers == Answers::Own).then(|| cx.stream.split("answers"));
+    fit::gradients(model, (&examples, &rows), own.as_ref(), &mut Gradients { services: cx.services }, &mut see)?;
     Ok(rows.len())
 }
 

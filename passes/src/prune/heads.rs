@@ -5,6 +5,7 @@ use paring_train::sparse::SparsityScope;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::gradients::Answers;
 use super::share::Share;
 use super::structured::{Importance, Kind, Structure};
 use crate::context::Cx;
@@ -39,9 +40,10 @@ use crate::receipt::Outcome;
 /// no data; `activation` is the mean absolute value of what the attention output reads of it, over `calibration_rows`
 /// rows, drawn at random from the calibration part of the data, or from the training part where there is none; `taylor`
 /// is the mean over the same rows of the squared change of the loss without the head, to the first order, and needs
-/// labels. `round_to` rounds counts up to a multiple; at least one head always stays. With `reconstruct`, the matrices
-/// that read what is removed are fitted anew to what stays, by least squares over the calibration rows, layer after
-/// layer, so that their outputs move least.
+/// labels, unless `answers` is `own`: then answers are drawn from what the model itself says, as in `prune/taylor`.
+/// `round_to` rounds counts up to a multiple; at least one head always stays. With `reconstruct`, the matrices that
+/// read what is removed are fitted anew to what stays, by least squares over the calibration rows, layer after layer,
+/// so that their outputs move least.
 ///
 /// # Cost and limits
 /// One pass over the weights, and one of the calibration rows through the model for `activation` and `reconstruct`
@@ -70,6 +72,9 @@ pub struct HeadsParameters {
     /// What makes a head important.
     #[serde(default)]
     pub importance: Importance,
+    /// Whose answers `taylor` takes the loss of: those of the `labels`, or the model's `own`. `labels` where not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<Answers>,
     /// What reads the units is fitted anew, by least squares, to those that are left.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reconstruct: bool,
@@ -93,10 +98,10 @@ fn rows() -> usize {
 
 impl HeadsParameters {
     fn structure(&self) -> Structure {
-        let Self { ratio, scope, keep, importance, reconstruct, round_to, calibration_rows } = *self;
+        let Self { ratio, scope, keep, importance, answers, reconstruct, round_to, calibration_rows } = *self;
         let kind = Kind { tables: &["heads", "kv_groups"], one: "head", lacking: "attention heads of its own" };
         let share = Share { ratio, scope, keep, round_to };
-        Structure { kind, share, importance, reconstruct, calibration_rows }
+        Structure { kind, share, importance, answers, reconstruct, calibration_rows }
     }
 }
 
@@ -115,7 +120,7 @@ impl Definition for Heads {
     };
 
     fn check(parameters: &HeadsParameters) -> Vec<Problem> {
-        parameters.structure().share.problems()
+        parameters.structure().problems()
     }
 
     fn plan(parameters: &HeadsParameters, cx: &PlanCx<'_>) -> Result<Effect, Vec<Problem>> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use candle_core::{DType, Tensor};
 use paring_model::{Checkpoint, Site, Slice, UnitGroup, Weight};
 
-use super::gradients;
+use super::gradients::{self, Answers};
 use crate::calibration::{Calibration, not_finite};
 use crate::context::Cx;
 use crate::error::PassError;
@@ -78,15 +78,15 @@ pub(crate) fn means_of(
 /// the unit (Molchanov et al. 2019, equation 8, with the gates of section 3.2). A list for each group.
 ///
 /// # Errors
-/// When rows have no labels, or a gradient is not finite.
+/// When rows have no labels and these are wanted, or a gradient is not finite.
 pub(crate) fn by_taylor(
     cx: &Cx<'_>,
     model: &Checkpoint,
-    limit: usize,
+    (limit, answers): (usize, Answers),
     groups: &[UnitGroup],
 ) -> Result<Vec<Vec<f64>>, PassError> {
     let mut slopes: Vec<Slopes> = groups.iter().map(Slopes::new).collect();
-    let rows = gradients::each_row(cx, model, limit, &mut |row, name, products| {
+    let rows = gradients::each_row(cx, model, (limit, answers), &mut |row, name, products| {
         for (slopes, group) in slopes.iter_mut().zip(groups) {
             for slice in group.slices.iter().filter(|slice| slice.axis == 1 && slice.tensor == name) {
                 slopes.begin(row);

@@ -2,7 +2,7 @@
 
 use paring_data::Part;
 use paring_model::{Checkpoint, Site, SiteKind, WeightOutline};
-use paring_train::fit::{FitSettings, Lesson, Movement as Moves, fit_moving};
+use paring_train::fit::{Extras, FitSettings, Lesson, Movement as Moves, fit_with};
 use paring_train::sparse::{Growth, SparsityScope, scores_name};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -164,7 +164,8 @@ impl Definition for Movement {
             score_learning_rate: parameters.score_learning_rate,
         };
         let (settings, stream) = (&parameters.settings, cx.stream.split("fit"));
-        let report = fit_moving(&mut model, lesson, &movement, settings, &stream, &mut cx.watch(settings))?;
+        let extras = Extras { movement: Some(&movement), ..Extras::default() };
+        let report = fit_with(&mut model, lesson, extras, settings, &stream, &mut cx.watch(settings))?;
         let mut receipt = training::receipt(settings, &report)?;
         let trained = receipt.summary.clone();
         for (site, before) in moving(cx.sites).zip(&before) {

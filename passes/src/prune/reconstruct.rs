@@ -93,8 +93,8 @@ fn staying(site: &Site, kept: &[(UnitGroup, Vec<usize>)]) -> Option<Vec<usize>> 
     loses.then(|| (0..stays.len()).filter(|input| stays[*input]).collect())
 }
 
-/// The weight, row-major, fitted to some of its inputs; zero on the others. What goes is spread over what stays, so that
-/// damping draws towards the weights as they were. `None` when the inputs that stay cannot be told apart.
+/// The weight, row-major, fitted to some of its inputs; zero on the others. What goes is spread over what stays, so
+/// that damping draws towards the weights as they were. `None` when the inputs that stay cannot be told apart.
 fn fitted(weight: &[f32], mean: &Mat<f64>, stay: &[usize]) -> Option<Vec<f32>> {
     let inputs = mean.ncols().max(1);
     let rows = weight.len() / inputs;

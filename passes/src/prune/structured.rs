@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::gradients;
+use super::gradients::{self, Answers};
 use super::importance::{by_activation, by_magnitude, by_taylor, keep_best};
 use super::reconstruct::Reconstruction;
 use super::share::{Share, relative};
@@ -55,6 +55,8 @@ pub(crate) struct Structure {
     pub(crate) share: Share,
     /// Which go.
     pub(crate) importance: Importance,
+    /// Whose answers `taylor` looks at.
+    pub(crate) answers: Option<Answers>,
     /// What reads the units is fitted anew to those that are left.
     pub(crate) reconstruct: bool,
     /// At most this many rows are looked at.
@@ -64,6 +66,15 @@ pub(crate) struct Structure {
 impl Structure {
     fn looks_at_rows(&self) -> bool {
         self.reconstruct || self.importance != Importance::Magnitude
+    }
+
+    /// What is wrong with the parameters alone.
+    pub(crate) fn problems(&self) -> Vec<Problem> {
+        let mut problems = self.share.problems();
+        if self.answers.is_some() && self.importance != Importance::Taylor {
+            problems.push(Problem::new("/answers", "goes with `importance: taylor` only").help("remove `answers`"));
+        }
+        problems
     }
 
     /// The model afterwards.
@@ -76,7 +87,7 @@ impl Structure {
             problems.extend(calibration::problem(cx));
         }
         if self.importance == Importance::Taylor {
-            problems.extend(gradients::problem(cx, "/importance"));
+            problems.extend(gradients::problem(cx, self.answers.unwrap_or_default(), "/importance"));
         }
         if !problems.is_empty() {
             return Err(problems);
@@ -102,7 +113,9 @@ impl Structure {
         let magnitudes = groups.iter().map(|group| by_magnitude(&model, group)).collect::<Result<_, _>>()?;
         let scores = match (self.importance, &calibration) {
             (Importance::Activation, Some(calibration)) => by_activation(cx, &model, calibration, &groups)?,
-            (Importance::Taylor, _) => by_taylor(cx, &model, self.calibration_rows, &groups)?,
+            (Importance::Taylor, _) => {
+                by_taylor(cx, &model, (self.calibration_rows, self.answers.unwrap_or_default()), &groups)?
+            }
             _ => magnitudes,
         };
         let counts = self.share.counts(&self.comparable(&scores));

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::amount;
-use super::gradients::{self, each_row};
+use super::gradients::{self, Answers, each_row};
 use super::mask::{zero_least, zero_lowest, zeros_of};
 use super::pattern::Pattern;
 use super::told::{figures, refuse_everything, summarize};
@@ -23,7 +23,7 @@ use crate::wording::counted;
 /// Sets the weights without which the loss changes least to zero, and keeps them there.
 ///
 /// # What it does
-/// Runs calibration rows through the model one by one, and takes the gradient of the loss on their labels with respect
+/// Runs calibration rows through the model one by one, and takes the gradient of the loss of their answers with respect
 /// to every targeted weight. A weight's score is the mean over rows of (weight times gradient) squared: the squared
 /// change of the loss, to the first order, if the weight were zero. The weights of least score become zero:
 /// round(`sparsity` x weights) of them, halves up; of equal scores the earlier weight goes first, so the count is
@@ -35,13 +35,16 @@ use crate::wording::counted;
 ///
 /// # When not to
 /// For one-shot pruning of a language model without training after it: `prune/sparsegpt` and `prune/wanda` need no
-/// gradients and lose less. For embeddings, which have no labels. After quantization, which leaves no float weights.
+/// gradients and lose less. After quantization, which leaves no float weights.
 ///
 /// # Parameters
 /// Either `sparsity`, the fraction of weights that are zero afterwards, with `scope`: `global` ranks the weights of all
 /// targets together, `per_site` takes the same fraction of each. Or `pattern`, such as `"2:4"`: at most 2 of each 4
-/// consecutive inputs of an output channel are not zero. `calibration_rows` are drawn at random from the calibration
-/// part of the data, or from the training part where there is none; more of them make the scores steadier.
+/// consecutive inputs of an output channel are not zero. Where `answers` is `own`, they are drawn from what the model
+/// itself says (a class and a token by its probability, numbers and embeddings one more or one less than they are), so
+/// that rows need no labels, and embeddings can be pruned: scores are then the Fisher information of a weight times its
+/// square. `calibration_rows` are drawn at random from the calibration part of the data, or from the training part
+/// where there is none; more of them make the scores steadier.
 ///
 /// # Cost and limits
 /// A forward and a backward pass for each row, about three times the cost of answering it. Beside the model its
@@ -50,7 +53,8 @@ use crate::wording::counted;
 ///
 /// # Source
 /// Molchanov et al. 2019, "Importance Estimation for Neural Network Pruning", section 3, equations 7 and 8, for single
-/// weights.
+/// weights; Kunstner, Hennig & Balles 2019, "Limitations of the Empirical Fisher Approximation for Natural Gradient
+/// Descent", section 2, for answers of the model's own.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TaylorParameters {
@@ -63,6 +67,9 @@ pub struct TaylorParameters {
     /// `n:m`: at most n of each m consecutive inputs of an output channel are not zero. Instead of `sparsity`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pattern: Option<Pattern>,
+    /// Whose answers the loss is of: those of the `labels`, or the model's `own`.
+    #[serde(default)]
+    pub answers: Answers,
     /// At most this many rows are looked at.
     #[serde(default = "rows")]
     #[schemars(range(min = 8, max = 1_000_000))]
@@ -109,7 +116,7 @@ impl Definition for Taylor {
     fn plan(parameters: &TaylorParameters, cx: &PlanCx<'_>) -> Result<Effect, Vec<Problem>> {
         let mut problems = weights::problems(cx);
         problems.extend(calibration::problem(cx));
-        problems.extend(gradients::problem(cx, ""));
+        problems.extend(gradients::problem(cx, parameters.answers, ""));
         problems.extend(cx.sites.iter().filter_map(|site| misfit(parameters, cx, site)));
         if !problems.is_empty() {
             return Err(problems);
@@ -165,7 +172,7 @@ fn misfit(parameters: &TaylorParameters, cx: &PlanCx<'_>, site: &Site) -> Option
 fn scores(parameters: &TaylorParameters, cx: &Cx<'_>, model: &Checkpoint) -> Result<Vec<Vec<f32>>, PassError> {
     let mut sums: Vec<Option<Tensor>> = vec![None; cx.sites.len()];
     let names: Vec<String> = cx.sites.iter().map(Site::weight).collect();
-    each_row(cx, model, parameters.calibration_rows, &mut |_, name, products| {
+    each_row(cx, model, (parameters.calibration_rows, parameters.answers), &mut |_, name, products| {
         if let Some(index) = names.iter().position(|own| own == name) {
             let squares = products.sqr()?;
             sums[index] = Some(match sums[index].take() {
@@ -256,8 +263,24 @@ mod tests {
         assert_eq!(weights(&run(json!({"pattern": "1:3"})).model), [0.0, -1.0, 0.0]);
     }
 
+    /// Half of the rows are answered as the model answers them, so that their labels say nothing; of its own answers the
+    /// gradient is twice the input, one way or the other, in every row.
     #[test]
-    fn embeddings_have_no_loss() {
+    fn answers_of_its_own_need_no_labels() {
+        let rows: [&[f64]; 2] = [&[10.0, 0.1, 0.1], &[0.1, 2.0, 10.0]];
+        let rows: Vec<&[f64]> = rows.into_iter().cycle().take(8).collect();
+        let answer = |row: &&[f64]| 2.0 * row[0] - row[1] + 0.1 * row[2] + f64::from(row[0] < 1.0);
+        let bench = Bench::with_rows(numbers(&rows, &rows.iter().map(answer).collect::<Vec<_>>()));
+        let pruned = |answers: &str| {
+            let block = json!({"sparsity": 0.34, "answers": answers});
+            weights(&bench.run::<Taylor>(&block, &model()).unwrap().model)
+        };
+        assert_eq!(pruned("labels"), [0.0, -1.0, 0.1]);
+        assert_eq!(pruned("own"), [2.0, -1.0, 0.0]);
+    }
+
+    #[test]
+    fn embeddings_have_no_labels() {
         let model = built(&[], inputs(3), Outputs::Embed { width: 2, pair: None, score: None });
         let problems = bench().plan::<Taylor>(&json!({"sparsity": 0.5}), &model).unwrap_err();
         assert_eq!(problems[0].message, "needs the gradients of a loss, but an embedding has no labels");

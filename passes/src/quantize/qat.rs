@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use paring_data::Part;
 use paring_model::{Checkpoint, Granularity, InputForm, Outputs, Site, SiteKind, Task, WeightOutline, WeightScheme};
 use paring_train::fake::{FakeInput, FakeQuantization, Method, WeightRange};
-use paring_train::fit::{FitSettings, Lesson, Teacher, fit_rounded, step_names};
+use paring_train::fit::{Extras, FitSettings, Lesson, Teacher, fit_with, step_names};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -231,16 +231,10 @@ impl Definition for Qat {
         let lesson = Lesson { train: &rows, validate: judges.as_ref(), teacher: parameters.taught(&float) };
         let sites: BTreeMap<String, FakeQuantization> =
             cx.sites.iter().map(|site| (site.name.clone(), parameters.of(site))).collect();
-        let stream = cx.stream.split("fit");
-        let report = fit_rounded(
-            &mut model,
-            lesson,
-            &sites,
-            &parameters.settings,
-            &stream,
-            &mut cx.watch(&parameters.settings),
-        )?;
-        let mut receipt = training::receipt(&parameters.settings, &report)?;
+        let (settings, stream) = (&parameters.settings, cx.stream.split("fit"));
+        let extras = Extras { rounded: Some(&sites), ..Extras::default() };
+        let report = fit_with(&mut model, lesson, extras, settings, &stream, &mut cx.watch(settings))?;
+        let mut receipt = training::receipt(settings, &report)?;
         for site in cx.sites {
             receipt.sites.insert(site.name.clone(), figures::of(&float, &model, site)?);
         }

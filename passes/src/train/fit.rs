@@ -52,9 +52,7 @@ use crate::training;
 /// Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization", algorithm 2, for the optimizer by default; Polyak
 /// & Juditsky 1992, "Acceleration of Stochastic Approximation by Averaging", for averages; Hu et al. 2022, "LoRA:
 /// Low-Rank Adaptation of Large Language Models", section 4.1; Zhu & Gupta 2018, "To prune, or not to prune", section
-/// 3, for pruning meanwhile; Hu et al. 2022, "LoRA: Low-Rank Adaptation of Large Language Models", section 4.1; Zhu &
-/// Gupta 2018, "To prune, or not to prune", section 3, for pruning meanwhile; He et al. 2015, "Delving Deep into
-/// Rectifiers", section 2.2, for the first weights.
+/// 3, for pruning meanwhile; He et al. 2015, "Delving Deep into Rectifiers", section 2.2, for the first weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FitParameters {

@@ -33,7 +33,7 @@ pub(super) fn files(lora: &Lora, adapters: &[LowRank]) -> Result<BTreeMap<String
         "peft_type": "LORA",
         "r": lora.rank,
         "lora_alpha": lora.alpha,
-        "lora_dropout": 0.0,
+        "lora_dropout": lora.dropout,
         "bias": "none",
         "fan_in_fan_out": false,
         "inference_mode": true,

@@ -4,7 +4,6 @@
 pub(crate) mod activation;
 pub(crate) mod conv;
 pub(crate) mod dense;
-pub(crate) mod dropout;
 pub(crate) mod norm;
 pub(crate) mod pool;
 pub(crate) mod residual;

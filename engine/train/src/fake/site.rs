@@ -140,7 +140,7 @@ impl MadeSite for FakeSite {
 }
 
 /// Grids fail only as candle or the model do.
-fn refused(error: TrainError) -> ModelError {
+pub(super) fn refused(error: TrainError) -> ModelError {
     match error {
         TrainError::Model(error) => error,
         TrainError::Candle(error) => error.into(),

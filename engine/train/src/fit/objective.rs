@@ -78,15 +78,21 @@ impl<'a> Objective<'a> {
     /// The training loss of a batch.
     pub(super) fn loss(&self, said: &Said, batch: &Batch) -> Result<Tensor> {
         let Some(taught) = &self.taught else { return self.labels(&said.outputs, batch, self.smoothing) };
-        let wanted = taught.says(&batch.input, &batch.rows)?;
         let teacher = &taught.teacher;
-        let soft = self.answers(&said.outputs, &wanted.outputs, teacher.temperature)?;
+        let (soft, wanted) = match taught.likely_tokens(&batch.rows)? {
+            Some(likely) => (likely.divergence(&said.outputs, teacher.temperature)?, None),
+            None => {
+                let wanted = taught.says(&batch.input, &batch.rows)?;
+                (self.answers(&said.outputs, &wanted.outputs, teacher.temperature)?, Some(wanted))
+            }
+        };
         let mut sum = if teacher.alpha >= 1.0 || self.is_judged_by_teacher() {
             soft
         } else {
             let hard = self.labels(&said.outputs, batch, self.smoothing)?;
             ((soft * teacher.alpha)? + (hard * (1.0 - teacher.alpha))?)?
         };
+        let Some(wanted) = wanted else { return Ok(sum) };
         let weight = teacher.hidden.map_or(0.0, |hidden| hidden.weight / hidden.pairs.len().max(1) as f64);
         let mask = mask(&batch.input);
         for (own, wanted) in said.hidden.iter().zip(&wanted.hidden) {

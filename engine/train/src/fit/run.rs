@@ -22,7 +22,7 @@ use crate::trainable::{Snapshot, Trainable};
 /// A loss above this many times the first one has diverged.
 const DIVERGED: f32 = 1e4;
 
-/// See [`super::fit_rounded`].
+/// See [`super::fit_with`].
 pub(super) fn fit(
     model: &mut Checkpoint,
     lesson: Lesson<'_>,
@@ -146,6 +146,10 @@ impl<'a> Run<'a> {
             start = rows.end;
             if rows.start < self.position.rows || self.budget_is_used(watch) {
                 continue;
+            }
+            if watch.cancelled() {
+                self.save_before_leaving(watch)?;
+                return Err(TrainError::Interrupted);
             }
             self.position.rows = rows.end;
             let loss = self.step(order.get(rows).unwrap_or_default(), group, &mut dropout, watch)?;

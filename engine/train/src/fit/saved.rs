@@ -131,6 +131,16 @@ impl Run<'_> {
         }
     }
 
+    /// Between two steps, when the person has asked to stop: saves what was done since it was saved last. A run that may
+    /// go back is not saved, because it would then go back to this place.
+    pub(super) fn save_before_leaving(&mut self, watch: &mut dyn Watch) -> Result<()> {
+        let steps = self.position.report.steps;
+        match self.settings.back_off {
+            None if steps > 0 && self.last_saved != Some(steps) => self.save(watch),
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn save(&mut self, watch: &mut dyn Watch) -> Result<()> {
         watch.save(&self.saved()?)?;
         self.last_saved = Some(self.position.report.steps);

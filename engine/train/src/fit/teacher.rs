@@ -11,6 +11,7 @@ use super::Watch;
 use super::attention::Attention;
 use super::hidden::{self, Hidden, PROJECTION};
 use super::inside::{self, Inside, Said};
+use super::likely::{Likely, LikelyTokens};
 use crate::error::{Result, TrainError};
 use crate::loss;
 use crate::rng::Stream;
@@ -29,6 +30,9 @@ pub struct Teacher<'a> {
     pub temperature: f64,
     /// Weight of the teacher's loss; that of the labels weighs 1 - alpha. Embeddings have no labels.
     pub alpha: f64,
+    /// Of models that continue texts: how many of the tokens that they hold most likely are kept of their answers, which
+    /// are asked once. Without it they answer each batch anew.
+    pub top_k: Option<usize>,
     /// How embeddings are compared.
     pub distance: Distance,
     /// Hidden states that are compared too.
@@ -62,6 +66,8 @@ pub(super) struct Taught<'a> {
 enum Source {
     /// Every row was answered before training: [rows, outputs].
     Known(Tensor),
+    /// Every window was, and what is most likely was kept.
+    Likely(Likely),
     /// Its models answer each batch anew.
     Live(Vec<Box<dyn Network>>),
 }
@@ -79,9 +85,11 @@ impl<'a> Taught<'a> {
         let projection = trainable.projection(PROJECTION);
         let mut taught = Self { teacher, source: Source::Live(Vec::new()), outputs: outputs.cloned(), projection };
         let continues = outputs.map(Outputs::task) == Some(Task::Generate);
-        taught.source = match continues || teacher.hidden.is_some() || teacher.attention.is_some() {
-            true => Source::Live(teacher.models.iter().map(Checkpoint::network).collect::<paring_model::Result<_>>()?),
-            false => Source::Known(taught.answers(rows, watch)?),
+        let is_inside = teacher.hidden.is_some() || teacher.attention.is_some();
+        taught.source = match (continues, teacher.top_k) {
+            (false, _) if !is_inside => Source::Known(taught.answers(rows, watch)?),
+            (true, Some(count)) if !is_inside => Source::Likely(taught.likely(rows, count, watch)?),
+            _ => Source::Live(taught.networks()?),
         };
         Ok(taught)
     }
@@ -90,7 +98,15 @@ impl<'a> Taught<'a> {
     pub(super) fn known(&self) -> Option<&Tensor> {
         match &self.source {
             Source::Known(answers) => Some(answers),
-            Source::Live(_) => None,
+            Source::Likely(_) | Source::Live(_) => None,
+        }
+    }
+
+    /// What it holds most likely to follow the tokens of these windows, where that is what was kept.
+    pub(super) fn likely_tokens(&self, windows: &Tensor) -> Result<Option<LikelyTokens>> {
+        match &self.source {
+            Source::Likely(likely) => Ok(Some(likely.of(&windows.to_vec1::<u32>()?)?)),
+            Source::Known(_) | Source::Live(_) => Ok(None),
         }
     }
 
@@ -98,6 +114,7 @@ impl<'a> Taught<'a> {
     pub(super) fn says(&self, input: &Input, rows: &Tensor) -> Result<Said> {
         match &self.source {
             Source::Known(answers) => Ok(Said::outputs(answers.index_select(rows, 0)?)),
+            Source::Likely(_) => Err(TrainError::Mismatch("the teacher's answers were not kept whole".to_owned())),
             Source::Live(networks) => {
                 let blocks = self.pairs().map(|(_, block)| block).collect();
                 let sites = self.teacher.attention.map(Attention::teachers_sites).unwrap_or_default();
@@ -136,6 +153,21 @@ impl<'a> Taught<'a> {
 }
 
 impl Taught<'_> {
+    fn networks(&self) -> Result<Vec<Box<dyn Network>>> {
+        Ok(self.teacher.models.iter().map(Checkpoint::network).collect::<paring_model::Result<_>>()?)
+    }
+
+    /// What it holds most likely to follow each token of all windows.
+    fn likely(&self, rows: &Rows, count: usize, watch: &mut dyn Watch) -> Result<Likely> {
+        let networks = self.networks()?;
+        let says = |windows: &[usize]| -> Result<Tensor> {
+            let batch = rows.batch(windows)?;
+            let answers = networks.iter().map(|network| network.forward(&batch, &mut Forward::inference()));
+            self.mean(&answers.collect::<paring_model::Result<Vec<_>>>()?)
+        };
+        Likely::ask(rows, (count, self.teacher.temperature), watch, &says)
+    }
+
     /// Answers to all rows, [rows, outputs].
     pub(super) fn answers(&self, rows: &Rows, watch: &mut dyn Watch) -> Result<Tensor> {
         let batch = if matches!(rows, Rows::Features(_)) { BATCHES[0] } else { BATCHES[1] };
@@ -184,7 +216,7 @@ impl<'a> Teacher<'a> {
     /// Models whose answers alone are learned, as they are.
     pub fn new(models: &'a [Checkpoint]) -> Self {
         let distance = Distance::default();
-        Self { models, temperature: 1.0, alpha: 1.0, distance, hidden: None, attention: None }
+        Self { models, temperature: 1.0, alpha: 1.0, top_k: None, distance, hidden: None, attention: None }
     }
 
     /// First numbers of what is trained beside the student, by name.

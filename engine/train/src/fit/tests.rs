@@ -48,7 +48,7 @@ pub(super) fn mlp(hidden: &[usize], features: usize, dropout: f64, outputs: Outp
     model(Spec::Mlp(spec), &[features], outputs)
 }
 
-fn two_classes() -> Outputs {
+pub(super) fn two_classes() -> Outputs {
     Outputs::Classify { column: "label".to_owned(), labels: vec!["no".to_owned(), "yes".to_owned()] }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use paring_model::Checkpoint;
 
-use super::{Extras, FitSettings, Lesson, Rates};
+use super::{Extras, FitSettings, Held, Lesson, Rates};
 use crate::error::Result;
 use crate::lora::Lora;
 use crate::optimizer::{Optimizer, OptimizerSpec};
@@ -24,7 +24,11 @@ pub(super) fn trainable(
     let outline = model.outline();
     let adapted = settings.lora.as_ref().map(|lora| (lora, Lora::trains_too(&outline)));
     let stays = |name: &str| adapted.as_ref().is_some_and(|(_, trained)| !trained.iter().any(|one| one == name));
-    let mut trainable = Trainable::new(model, |name| is_frozen(name) || stays(name))?;
+    let still = |name: &str| is_frozen(name) || stays(name);
+    let mut trainable = match extras.held {
+        Some(Held { keeps_zeros }) => Trainable::held(model, still, keeps_zeros)?,
+        None => Trainable::new(model, still)?,
+    };
     let projections = lesson.teacher.map(|teacher| teacher.projections(stream)).transpose()?.unwrap_or_default();
     trainable = trainable.with_projections(projections, is_frozen)?;
     let sites = outline.sites().unwrap_or_default();

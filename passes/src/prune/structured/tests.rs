@@ -229,7 +229,7 @@ fn slopes_of_the_loss_are_ranked_as_they_are() {
         let kind = Kind { tables: &["neurons"], one: "neuron", lacking: "neurons" };
         let ratio = serde_json::from_value(json!(0.34)).unwrap();
         let share = Share { ratio, scope: Some(SparsityScope::Global), keep: None, round_to: 1 };
-        let structure = Structure { kind, share, importance, reconstruct: false, calibration_rows: 8 };
+        let structure = Structure { kind, share, importance, answers: None, reconstruct: false, calibration_rows: 8 };
         share.counts(&structure.comparable(&[vec![10.0, 20.0, 90.0], vec![3.0, 3.3, 2.7]]))
     };
     assert_eq!(kept(Importance::Activation), [1, 3]);

@@ -3,8 +3,8 @@
 use candle_core::Tensor;
 
 use super::position;
+use crate::dropout::dropout;
 use crate::error::{ModelError, Result};
-use crate::families::layers::dropout::dropout;
 use crate::families::transformer::norm::LayerNorm;
 use crate::network::{Forward, Shared};
 use crate::tap::TapEmbedding;

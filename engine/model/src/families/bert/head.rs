@@ -3,8 +3,8 @@
 use candle_core::{D, Tensor};
 
 use super::pooling::Pooling;
+use crate::dropout::dropout;
 use crate::error::Result;
-use crate::families::layers::dropout::dropout;
 use crate::families::transformer::nonlinearity::Nonlinearity;
 use crate::network::{Forward, Shared};
 use crate::tap::TapLinear;

@@ -2,8 +2,8 @@
 
 use candle_core::Tensor;
 
+use crate::dropout::dropout;
 use crate::error::Result;
-use crate::families::layers::dropout::dropout;
 use crate::families::transformer::attention::{attend, split_heads};
 use crate::families::transformer::nonlinearity::Nonlinearity;
 use crate::families::transformer::norm::LayerNorm;

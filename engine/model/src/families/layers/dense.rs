@@ -2,8 +2,8 @@
 
 use candle_core::Tensor;
 
-use super::dropout::dropout;
 use crate::config::{Activation, DenseSpec};
+use crate::dropout::dropout;
 use crate::error::Result;
 use crate::families::stack::{Block, Parts};
 use crate::families::survey::{Draft, Flow, Survey, Width};

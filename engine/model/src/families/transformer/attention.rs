@@ -3,8 +3,8 @@
 
 use candle_core::{D, Tensor};
 
+use crate::dropout::dropout;
 use crate::error::Result;
-use crate::families::layers::dropout::dropout;
 use crate::fused;
 use crate::network::{Forward, Mode};
 
