@@ -3,14 +3,14 @@
 mod calibrated;
 mod clipping;
 mod each;
-mod groups;
+pub(crate) mod groups;
 mod histogram;
 mod layouts;
 mod mixes;
 mod ranges;
-mod rounding;
-mod scales;
-mod scheme;
+pub(crate) mod rounding;
+pub(crate) mod scales;
+pub(crate) mod scheme;
 mod squares;
 
 pub mod awq;

@@ -1,5 +1,6 @@
 //! `prune/sparsegpt`: weights set to zero one input column after the other, the rest making up for them.
 
+mod grid;
 mod solve;
 
 use candle_core::Tensor;
@@ -18,9 +19,11 @@ use crate::error::{PassError, Problem};
 use crate::fraction::Fraction;
 use crate::hessian::{self, Factor, Hessian, OutputError};
 use crate::pass::{Definition, Leaves, Needs, PassInfo};
+use crate::quantize::rounding::{bits_per_weight, describe};
 use crate::receipt::{Outcome, Receipt};
 use crate::walk::{Figures, Group, Visitor, columns, multiplying, walk};
 use crate::weights::FloatWeight;
+use grid::{Grid, Quantize};
 use solve::Layer;
 
 /// Sets weights to zero one input column after the other; the weights of later columns make up for it, as far as
@@ -51,8 +54,11 @@ use solve::Layer;
 /// kernel count as inputs, as in the flattened matrix. The pattern's group must divide the inputs of every target. With
 /// `owl`, such as `owl: {}`, layers in which more weights stand out lose fewer: a weight stands out when |w| times the
 /// length of its input is more than `outlier` times the mean of its layer, and the sparsities of layers lie at most
-/// twice `lambda` apart. `damping` is added to the diagonal of H, as a share of its mean; where H cannot be factored
-/// still, it is raised tenfold, and the receipt says so. `calibration_rows` are drawn at random.
+/// twice `lambda` apart. With `quantize`, such as `quantize: { bits: 4, group_size: 64 }`, the weights that stay become
+/// integers in the same sweep, and those of later columns make up for both errors; scales come from the weights before
+/// any is pruned, and zeros are integers of zero. `damping` is added to the diagonal of H, as a share of its mean;
+/// where H cannot be factored still, it is raised tenfold, and the receipt says so. `calibration_rows` are drawn at
+/// random.
 ///
 /// # Cost and limits
 /// One pass of the calibration rows through the model, and one more with `owl`; for each layer of n inputs and m
@@ -63,7 +69,8 @@ use solve::Layer;
 ///
 /// # Source
 /// Frantar & Alistarh 2023, "SparseGPT: Massive Language Models Can Be Accurately Pruned in One-Shot", section 3 and
-/// algorithm 1; Yin et al. 2024, "Outlier Weighed Layerwise Sparsity (OWL)", section 3, for `owl`.
+/// algorithm 1, section 3.5 for `quantize`; Yin et al. 2024, "Outlier Weighed Layerwise Sparsity (OWL)", section 3, for
+/// `owl`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SparseGptParameters {
@@ -76,6 +83,9 @@ pub struct SparseGptParameters {
     /// Layers where more weights stand out lose fewer. Goes with `sparsity`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owl: Option<Owl>,
+    /// Rounds the weights that stay to integers as the others become zero, each making up for the error of both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantize: Option<Quantize>,
     /// Added to the diagonal of H, as a share of its mean.
     #[serde(default = "one_percent")]
     #[schemars(range(min = 0.0, max = 1.0), example = 0.01)]
@@ -114,7 +124,7 @@ impl Definition for SparseGpt {
         summary: "set weights to zero, later ones making up for the error of earlier ones",
         version: 1,
         needs: &[Needs::BuiltModel, Needs::FloatWeights, Needs::Family, Needs::CalibrateRows],
-        leaves: &[Leaves::Masks],
+        leaves: &[Leaves::Masks, Leaves::QuantizedWeights],
     };
 
     fn check(parameters: &SparseGptParameters) -> Vec<Problem> {
@@ -124,16 +134,24 @@ impl Definition for SparseGpt {
     fn plan(parameters: &SparseGptParameters, cx: &PlanCx<'_>) -> Result<Effect, Vec<Problem>> {
         let mut effect = parameters.amount().plan(cx, parameters.calibration_rows, BYTES_PER_WEIGHT)?;
         effect.memory += hessian::memory(cx, &multiplying(cx.sites));
+        if let Some(quantize) = parameters.quantize {
+            quantize.apply(cx, &mut effect).map_err(|problem| vec![problem])?;
+            effect.notes.push(format!("what stays: {}", describe(quantize.scheme())));
+        }
         Ok(effect)
     }
 
     fn run(parameters: &SparseGptParameters, cx: &mut Cx<'_>, model: Checkpoint) -> Result<Outcome, PassError> {
         let calibration = Calibration::new(cx, &model, parameters.calibration_rows)?;
         let rules = parameters.amount().rules(cx, &model, &calibration)?;
-        let mut visitor = Surgery { rules, damping: parameters.damping, hessian: Hessian::default() };
+        let SparseGptParameters { damping, quantize, .. } = *parameters;
+        let mut visitor = Surgery { rules, damping, quantize, hessian: Hessian::default() };
         let (model, sites) = walk(cx, model, &calibration, &mut visitor)?;
         let mut receipt = Receipt { sites, ..Receipt::default() };
         summarize(&mut receipt);
+        if let Some(quantize) = quantize {
+            receipt.summary = format!("{}; what stays: {}", receipt.summary, describe(quantize.scheme()));
+        }
         receipt.figures.insert("calibration_rows".to_owned(), calibration.rows as f64);
         Ok(Outcome { model, receipt })
     }
@@ -143,6 +161,7 @@ impl Definition for SparseGpt {
 struct Surgery {
     rules: Rules,
     damping: f64,
+    quantize: Option<Quantize>,
     hessian: Hessian,
 }
 
@@ -171,7 +190,8 @@ impl Surgery {
     ) -> Result<(Weight, Figures), PassError> {
         let weight = FloatWeight::read(model, site)?;
         let rule = self.rules.of(&site.name);
-        let layer = Layer { weights: &weight.numbers, factor, rule, masked: weight.masked };
+        let grid = self.quantize.map(|quantize| Grid::new(&weight.numbers, weight.inputs(), quantize.scheme()));
+        let layer = Layer { weights: &weight.numbers, factor, rule, masked: weight.masked, grid: grid.as_ref() };
         let numbers = layer.solve();
         refuse_everything(site, &numbers)?;
         let mut figures = figures(&weight, &numbers);
@@ -184,7 +204,12 @@ impl Surgery {
             ("dead_columns", factor.dead.len() as f64),
         ];
         figures.extend(more.map(|(name, figure)| (name.to_owned(), figure)));
-        Ok((Weight::Dense { tensor: weight.tensor_of(numbers)?, masked: true }, figures))
+        let Some(grid) = grid else {
+            return Ok((Weight::Dense { tensor: weight.tensor_of(numbers)?, masked: true }, figures));
+        };
+        let integers = grid.integers(&weight, &numbers)?;
+        figures.insert("bits_per_weight".to_owned(), bits_per_weight(&integers, None));
+        Ok((Weight::Quantized(integers), figures))
     }
 }
 

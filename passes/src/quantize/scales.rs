@@ -66,7 +66,7 @@ pub(crate) fn rounded(weights: &[f32], inputs: usize, scheme: WeightScheme, obse
 
 /// What the integer nearest to a weight stands for.
 #[inline(always)]
-fn nearest(weight: f32, (scale, zero_point): (f32, i8), scheme: WeightScheme) -> f32 {
+pub(crate) fn nearest(weight: f32, (scale, zero_point): (f32, i8), scheme: WeightScheme) -> f32 {
     /// Adding it to a number below 2^22 leaves the nearest whole number in the last bits, halves to even.
     const SHIFT: f32 = 12_582_912.0;
     let zero_point = f32::from(zero_point);

@@ -1,12 +1,14 @@
 //! The pruning itself: which weights of a block go, and how the columns after them make up for it.
 //!
-//! Source: Frantar & Alistarh 2023, "SparseGPT", section 3.3 and algorithm 1.
+//! Source: Frantar & Alistarh 2023, "SparseGPT", section 3.3 and algorithm 1; section 3.5 for weights that are rounded
+//! as the others are pruned.
 
 use std::ops::Range;
 
 use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, IntoParallelRefMutIterator, ParallelIterator};
 use rayon::slice::{ParallelSlice, ParallelSliceMut};
 
+use super::grid::Grid;
 use crate::compensation::{BLOCK, Errors, LANES, Lanes};
 use crate::hessian::Factor;
 use crate::prune::calibrated::Rule;
@@ -23,14 +25,16 @@ pub(crate) struct Layer<'a> {
     pub(crate) rule: Rule,
     /// Weights that are zero stay zero.
     pub(crate) masked: bool,
+    /// What the weights that stay are rounded to.
+    pub(crate) grid: Option<&'a Grid>,
 }
 
 impl Layer<'_> {
     /// The weights afterwards.
     pub(crate) fn solve(&self) -> Vec<f32> {
         let columns = self.factor.columns().max(1);
-        let mut tiles: Vec<Tile<'_>> =
-            self.weights.par_chunks(LANES * columns).map(|rows| Tile::new(self, rows)).collect();
+        let tiles = self.weights.par_chunks(LANES * columns).enumerate();
+        let mut tiles: Vec<Tile<'_>> = tiles.map(|(tile, rows)| Tile::new(self, tile * LANES, rows)).collect();
         let mut start = 0;
         while start < columns {
             let end = (start + self.block()).min(columns);
@@ -71,6 +75,7 @@ impl Layer<'_> {
 /// Some rows, side by side.
 struct Tile<'a> {
     layer: &'a Layer<'a>,
+    first_row: usize,
     before: &'a [f32],
     now: Lanes<'a>,
     /// Which weights of the block go, row by row.
@@ -78,8 +83,8 @@ struct Tile<'a> {
 }
 
 impl<'a> Tile<'a> {
-    fn new(layer: &'a Layer<'a>, before: &'a [f32]) -> Self {
-        Self { layer, before, now: Lanes::new(before, layer.factor), going: Vec::new() }
+    fn new(layer: &'a Layer<'a>, first_row: usize, before: &'a [f32]) -> Self {
+        Self { layer, first_row, before, now: Lanes::new(before, layer.factor), going: Vec::new() }
     }
 
     fn rows(&self) -> usize {
@@ -120,6 +125,8 @@ impl<'a> Tile<'a> {
         for (lane, value) in values.iter_mut().enumerate().take(self.rows()) {
             if self.going[lane * block.len() + column - block.start] || self.stays_zero(lane, column) {
                 *value = 0.0;
+            } else if let Some(grid) = self.layer.grid {
+                *value = grid.nearest(self.first_row + lane, column, *value);
             }
         }
         self.now.settle(column, block.end, &values)
@@ -140,11 +147,12 @@ impl<'a> Tile<'a> {
 #[cfg(test)]
 mod tests {
     use faer::Mat;
+    use paring_model::{Granularity, WeightScheme};
     use paring_train::Stream;
     use rand::RngExt as _;
     use rstest::rstest;
 
-    use super::{Layer, Pattern, Rule};
+    use super::{Grid, Layer, Pattern, Rule};
     use crate::hessian::{Factor, Hessian};
 
     fn random(count: usize, seed: u64) -> Vec<f32> {
@@ -193,17 +201,23 @@ mod tests {
             }
             for row in 0..rows {
                 let place = row * columns + column;
-                let error = if goes[place] { now[place] / upper(column, column) } else { 0.0 };
+                let value = match layer.grid {
+                    _ if goes[place] => 0.0,
+                    Some(grid) => f64::from(grid.nearest(row, column, now[place] as f32)),
+                    None => now[place],
+                };
+                let error = (now[place] - value) / upper(column, column);
                 for later in column..columns {
                     now[row * columns + later] -= error * upper(column, later);
                 }
-                if goes[place] {
-                    now[place] = 0.0;
-                }
+                now[place] = value;
             }
         }
         now
     }
+
+    const GROUPS: WeightScheme = WeightScheme { bits: 4, symmetric: true, granularity: Granularity::Group(50) };
+    const CHANNELS: WeightScheme = WeightScheme { bits: 5, symmetric: false, granularity: Granularity::Channel };
 
     #[rstest]
     #[case(Rule::Share(0.5))]
@@ -211,11 +225,15 @@ mod tests {
     #[case(Rule::Pattern(Pattern { keep: 2, of: 4 }))]
     #[case(Rule::Pattern(Pattern { keep: 5, of: 100 }))]
     #[case(Rule::Pattern(Pattern { keep: 70, of: 150 }))]
-    fn tiles_and_blocks_give_what_plain_loops_give(#[case] rule: Rule) {
+    fn tiles_and_blocks_give_what_plain_loops_give(
+        #[case] rule: Rule,
+        #[values(None, Some(GROUPS), Some(CHANNELS))] scheme: Option<WeightScheme>,
+    ) {
         let (rows, columns) = (24, 300);
         let weights = random(rows * columns, 2);
         let factor = Factor::new("a", &mean(500, columns), 0.01, false).unwrap();
-        let layer = Layer { weights: &weights, factor: &factor, rule, masked: false };
+        let grid = scheme.map(|scheme| Grid::new(&weights, columns, scheme));
+        let layer = Layer { weights: &weights, factor: &factor, rule, masked: false, grid: grid.as_ref() };
         let (found, expected) = (layer.solve(), plain(&layer));
         let differ = found.iter().zip(&expected).filter(|(one, other)| (f64::from(**one) - **other).abs() > 1e-3);
         // A score in f32 that falls on the other side of another's changes the rest of its row.
@@ -233,7 +251,7 @@ mod tests {
         hessian.add(&inputs).unwrap();
         let factor = Factor::new("a", &hessian.mean("a").unwrap(), 1e-6, false).unwrap();
         let rule = Rule::Pattern(Pattern { keep: 1, of: 2 });
-        let found = Layer { weights: &[0.25, 0.5], factor: &factor, rule, masked: false }.solve();
+        let found = Layer { weights: &[0.25, 0.5], factor: &factor, rule, masked: false, grid: None }.solve();
         assert!(found[0] == 0.0 && (found[1] - 0.75).abs() < 1e-3, "{found:?}");
     }
 
@@ -244,7 +262,7 @@ mod tests {
         weights.iter_mut().step_by(3).for_each(|weight| *weight = 0.0);
         let factor = Factor::new("a", &mean(200, columns), 0.01, false).unwrap();
         let rule = Rule::Pattern(Pattern { keep: 2, of: 4 });
-        let layer = Layer { weights: &weights, factor: &factor, rule, masked: true };
+        let layer = Layer { weights: &weights, factor: &factor, rule, masked: true, grid: None };
         let found = layer.solve();
         assert!(found.iter().step_by(3).all(|weight| *weight == 0.0));
         assert_eq!(found.iter().filter(|weight| **weight == 0.0).count(), 16 * columns / 2);

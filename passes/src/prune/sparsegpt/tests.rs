@@ -80,3 +80,29 @@ fn without_rows_nothing_is_planned() {
     let problems = Bench::empty().plan::<SparseGpt>(&json!({"sparsity": 0.5}), &model()).unwrap_err();
     assert_eq!(problems[0].message, "has 0 calibration rows, expected at least 8");
 }
+
+/// Pruned and rounded at once: the second input takes over what the first loses, and lands on the grid.
+#[test]
+fn what_stays_becomes_integers_in_the_same_sweep() {
+    let quantize = json!({"bits": 4, "symmetric": true});
+    let block = json!({"pattern": "1:2", "damping": 1e-6, "quantize": quantize});
+    let outcome = bench().run::<SparseGpt>(&block, &model()).unwrap();
+    for name in ["layers.0.weight", "head.weight"] {
+        let Weight::Quantized(weight) = outcome.model.weight(name).unwrap() else { panic!("{name} is not quantized") };
+        assert!(weight.values.chunks(2).all(|row| row[0] == 0 && row[1] > 0), "{name}: {:?}", weight.values);
+    }
+    let plain = bench().run::<SparseGpt>(&json!({"pattern": "1:2", "damping": 1e-6}), &model()).unwrap();
+    let Weight::Quantized(first) = outcome.model.weight("layers.0.weight").unwrap() else { panic!("not quantized") };
+    for (row, (found, wanted)) in
+        numbers(&outcome.model, "layers.0.weight").iter().zip(numbers(&plain.model, "layers.0.weight")).enumerate()
+    {
+        // The grid reaches to about the largest weight of a row before pruning: what is beyond it ends there.
+        let scale = first.scales[row / 2];
+        let reached = wanted.min(scale * 7.0);
+        assert!((found - reached).abs() <= scale / 2.0 + 1e-3, "{row}: {found}, {wanted}");
+    }
+    assert!(outcome.receipt.summary.contains("what stays"), "{}", outcome.receipt.summary);
+    let groups = json!({"sparsity": 0.5, "quantize": {"group_size": 3}});
+    let problems = bench().plan::<SparseGpt>(&groups, &model()).unwrap_err();
+    assert_eq!(problems[0].pointer, "/quantize/group_size");
+}
