@@ -6,7 +6,7 @@ mod print;
 pub(crate) mod shape;
 mod typed;
 
-pub use data::{DataSpec, FileSpec, Missing, Scale, SplitSpec};
+pub use data::{DataSpec, FileSpec, Missing, MixSpec, Scale, SplitSpec};
 pub use gate::Gate;
 pub(crate) use gate::{UnitKind, parse_quantity};
 pub(crate) use print::{escape_text, to_yaml};

@@ -204,6 +204,31 @@ stages:
     assert!(before > 20.0 && after < 1.5, "{before} {after}");
 }
 
+/// Windows of a second text are training rows: twice as many steps.
+#[test]
+fn texts_are_mixed_in_as_windows() {
+    let steps = |mix: &str| {
+        let scratch = Scratch::new();
+        let recipe = format!(
+            "paring: 1
+name: mixed
+model: {{ load: tiny-llama }}
+task: generate
+data: {{ train: {{ path: story.txt }}, mix: [{mix}], split: {{ train: 0.5, test: 0.5 }}, window: 16 }}
+measure: [perplexity]
+stages:
+  - train/fit: {{ epochs: 1, batch_size: 1 }}
+"
+        );
+        let story = "the story was short and we left early\n".repeat(20);
+        std::fs::write(scratch.path("more.txt"), &story[..story.len() / 2]).unwrap();
+        run(&scratch, &recipe, "story.txt", &story)["stages"][0]["receipt"]["figures"]["steps"].as_f64().unwrap()
+    };
+    let alone = steps("");
+    assert!(alone > 4.0, "{alone}");
+    assert_eq!(steps("{ path: more.txt }"), 2.0 * alone);
+}
+
 #[test]
 fn a_model_that_repeats_itself_is_noticed() {
     let scratch = Scratch::new();

@@ -54,7 +54,7 @@ pub enum SplitPlan {
     },
 }
 
-/// Row numbers of each part, ascending.
+/// Row numbers of each part, ascending. A training row may be there several times.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Parts {
     /// See [`Part::Train`].
@@ -76,6 +76,19 @@ impl Parts {
             Part::Calibrate => &self.calibrate,
             Part::Test => &self.test,
         }
+    }
+
+    /// Adds rows to the training part, each as often as `weight` says: 2 is twice, 0.5 is half of them, drawn by the
+    /// seed. How many were added.
+    pub fn mix(&mut self, rows: &[usize], weight: f64, seed: u64) -> usize {
+        let before = self.train.len();
+        for _ in 0..weight.floor() as usize {
+            self.train.extend(rows);
+        }
+        let rest = (weight.fract() * rows.len() as f64).round() as usize;
+        self.train.extend(shuffled(rows.len(), seed).into_iter().take(rest).filter_map(|place| rows.get(place)));
+        self.train.sort_unstable();
+        self.train.len() - before
     }
 
     /// The same parts of other rows: row `n` of these parts stands for `rows[n]`. For splitting a selection of rows,

@@ -127,3 +127,20 @@ fn a_small_class_names_itself_once_its_names_are_known() {
     let error = split(4, Some(&classes), &plan, 1).unwrap_err().with_class_names(&labels);
     assert_eq!(error.to_string(), "class `dog` has 1 row, expected at least 2 to keep its share in every part");
 }
+
+#[test]
+fn rows_are_mixed_in_as_often_as_their_weight_says() {
+    let mixed = |weight: f64| {
+        let mut parts = Parts { train: vec![0, 1], ..Parts::default() };
+        let added = parts.mix(&[10, 12, 14, 16], weight, 7);
+        assert_eq!(added + 2, parts.train.len());
+        parts.train
+    };
+    assert_eq!(mixed(1.0), [0, 1, 10, 12, 14, 16]);
+    let often = mixed(2.5);
+    let counts: Vec<usize> = [10, 12, 14, 16].map(|row| often.iter().filter(|&&one| one == row).count()).to_vec();
+    assert_eq!(often.len(), 12);
+    assert!(counts.iter().all(|count| (2..=3).contains(count)), "{counts:?}");
+    assert_eq!(often, mixed(2.5));
+    assert_eq!(mixed(0.1), [0, 1]);
+}

@@ -15,6 +15,10 @@ pub struct DataSpec {
     /// A separate file of test rows. The share that `split` gives to the test then goes to training.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test: Option<FileSpec>,
+    /// Further files whose rows are all for training, each as often as its weight says, among those of `train`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("examples" = [[{ "path": "data/more.csv", "weight": 0.5 }]]))]
+    pub mix: Vec<MixSpec>,
     /// How rows are divided.
     #[serde(default)]
     #[schemars(extend("default" = { "train": 0.6, "validate": 0.1, "calibrate": 0.1, "test": 0.2 }))]
@@ -91,6 +95,32 @@ pub struct FileSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1), extend("examples" = [1000]))]
     pub rows: Option<usize>,
+}
+
+/// A file that is mixed into the training rows. Its columns are read as those of `train`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("examples" = [{ "path": "data/more.csv", "weight": 0.5 }]))]
+pub struct MixSpec {
+    /// csv, tsv, jsonl, parquet, npy, npz, IDX or txt, relative to the recipe.
+    #[schemars(length(min = 1), extend("examples" = ["data/more.csv"]))]
+    pub path: PathBuf,
+    /// A second file that holds the answers (IDX, npy); its column is called `label`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["data/t10k-labels-idx1-ubyte.gz"]))]
+    pub labels: Option<PathBuf>,
+    /// Use only the first rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1), extend("examples" = [1000]))]
+    pub rows: Option<usize>,
+    /// How often each row is seen in an epoch: 2 is twice, 0.5 is half of the rows, drawn by the seed.
+    #[serde(default = "once")]
+    #[schemars(range(min = 1e-6, max = 1000.0), extend("default" = 1.0, "examples" = [0.5]))]
+    pub weight: f64,
+}
+
+fn once() -> f64 {
+    1.0
 }
 
 impl DataSpec {

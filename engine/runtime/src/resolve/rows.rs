@@ -7,7 +7,7 @@ use paring_data::read::{ReadOptions, read};
 use paring_data::split::split;
 use paring_data::{DataError, Dataset, Parts, SplitPlan};
 use paring_model::{Inputs, Outputs, Task};
-use paring_schema::language::{DataSpec, FileSpec, Missing, Scale, SplitSpec};
+use paring_schema::language::{DataSpec, FileSpec, Missing, MixSpec, Scale, SplitSpec};
 use paring_schema::{Diagnostic, Loaded, language};
 
 use super::paths::Places;
@@ -26,6 +26,8 @@ pub struct ProjectData {
     pub outputs: Option<Outputs>,
     /// Rows of a separate test file, while they are a running text.
     pub test: Option<Dataset>,
+    /// Rows of files that are mixed in, while they are running texts.
+    pub mixed: Vec<Dataset>,
     /// Things a person should know: rows that were dropped.
     pub notes: Vec<String>,
     /// Digest (hex) of rows and parts.
@@ -43,12 +45,14 @@ pub fn load_data(loaded: &Loaded, places: &Places) -> Result<Option<ProjectData>
         Some(file) => Some(read_file(loaded, places, file, "/data/test")?),
         None => None,
     };
+    let mixed = read_mixed(loaded, places, spec)?;
     if loaded.recipe.task == language::Task::Generate {
-        return Ok(Some(running_text(main, extra)));
+        return Ok(Some(running_text(main, extra, mixed)));
     }
     let wrong = |error: DataError| problems::of_data(loaded, "/data/train", &error);
     let read = |dataset| needed(dataset, &spec.train).map_err(wrong);
     let (main, extra) = (read(main)?, extra.map(read).transpose()?);
+    let mixed = mixed.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
     let options = fit_options(spec);
     let mut notes = Vec::new();
     let kept = kept_rows(&main, &options, &mut notes).map_err(wrong)?;
@@ -58,7 +62,11 @@ pub fn load_data(loaded: &Loaded, places: &Places) -> Result<Option<ProjectData>
     let parts = split(kept.len(), chosen.as_deref(), &plan, loaded.recipe.seed);
     let parts = parts.map_err(|error| wrong(error.with_class_names(&class_names(&main, &options))))?.of(&kept);
     let wrong_test = |error: DataError| problems::of_data(loaded, "/data/test", &error);
-    let (dataset, parts) = with_test_rows(main, extra, parts, &options).map_err(wrong_test)?;
+    let (mut dataset, mut parts) = with_test_rows(main, extra, parts, &options).map_err(wrong_test)?;
+    for (index, rows) in mixed.into_iter().enumerate() {
+        let usable = usable_rows(&rows, &options).map_err(wrong)?;
+        dataset = mix(loaded, (dataset, &mut parts), (&rows, &usable), index)?;
+    }
     let outputs = fit_answers(&dataset, &parts, &options, loaded.recipe.task).map_err(wrong)?;
     let inputs = match (&outputs, &spec.train.text) {
         (Some(_), None) => Some(fit_inputs(&dataset, &parts.train, &options).map_err(wrong)?),
@@ -66,13 +74,42 @@ pub fn load_data(loaded: &Loaded, places: &Places) -> Result<Option<ProjectData>
     };
     let digest = digest(&dataset, &parts, spec);
     let ends = inputs.zip(outputs.clone());
-    Ok(Some(ProjectData { dataset, parts, ends, outputs, test: None, notes, digest }))
+    Ok(Some(ProjectData { dataset, parts, ends, outputs, test: None, mixed: Vec::new(), notes, digest }))
 }
 
 /// Rows that are one text: they are divided once a tokenizer has cut them into windows.
-fn running_text(main: Dataset, test: Option<Dataset>) -> ProjectData {
-    let parts = Parts::default();
-    ProjectData { dataset: main, parts, ends: None, outputs: None, test, notes: Vec::new(), digest: String::new() }
+fn running_text(main: Dataset, test: Option<Dataset>, mixed: Vec<Dataset>) -> ProjectData {
+    let (parts, notes, digest) = (Parts::default(), Vec::new(), String::new());
+    ProjectData { dataset: main, parts, ends: None, outputs: None, test, mixed, notes, digest }
+}
+
+/// The files that are mixed into the training rows, read as those of `train`.
+fn read_mixed(loaded: &Loaded, places: &Places, spec: &DataSpec) -> Result<Vec<Dataset>, Diagnostic> {
+    let read = |(index, mix): (usize, &MixSpec)| {
+        let MixSpec { path, labels, rows, .. } = mix.clone();
+        let file = FileSpec { path, labels, rows, ..spec.train.clone() };
+        read_file(loaded, places, &file, &format!("/data/mix/{index}"))
+    };
+    spec.mix.iter().enumerate().map(read).collect()
+}
+
+/// The rows of both: the usable ones of a file that is mixed in are training rows, as often as its weight says.
+pub(super) fn mix(
+    loaded: &Loaded,
+    (dataset, parts): (Dataset, &mut Parts),
+    (rows, usable): (&Dataset, &[usize]),
+    index: usize,
+) -> Result<Dataset, Diagnostic> {
+    let wrong = |error: DataError| problems::of_data(loaded, &format!("/data/mix/{index}"), &error);
+    let weight = loaded.recipe.data.as_ref().and_then(|spec| spec.mix.get(index)).map_or(1.0, |mix| mix.weight);
+    let mixed = dataset.append(rows).map_err(wrong)?;
+    let usable: Vec<usize> = usable.iter().map(|row| dataset.rows() + row).collect();
+    if parts.mix(&usable, weight, loaded.recipe.seed) == 0 {
+        let message = format!("the weight {weight} takes none of the file's {} rows", usable.len());
+        let place = loaded.span(&format!("/data/mix/{index}"));
+        return Err(Diagnostic::new("D003", message).label(place, "").help("raise `weight`, or remove the file"));
+    }
+    Ok(mixed)
 }
 
 /// Of rows of text the columns that the recipe names: files of training and of test rows may differ in others.
@@ -185,12 +222,17 @@ fn with_test_rows(
 ) -> Result<(Dataset, Parts), DataError> {
     let Some(extra) = extra else { return Ok((main, parts)) };
     let first = main.rows();
-    let rows = match options.missing {
-        MissingPolicy::DropRows => complete_rows(&extra, options)?,
-        _ => (0..extra.rows()).collect(),
-    };
+    let rows = usable_rows(&extra, options)?;
     parts.test.extend(rows.into_iter().map(|row| first + row));
     Ok((main.append(&extra)?, parts))
+}
+
+/// All rows, but those with a missing cell where these are left out.
+fn usable_rows(dataset: &Dataset, options: &FitOptions) -> Result<Vec<usize>, DataError> {
+    match options.missing {
+        MissingPolicy::DropRows => complete_rows(dataset, options),
+        _ => Ok((0..dataset.rows()).collect()),
+    }
 }
 
 fn fit_answers(

@@ -9,7 +9,7 @@ use paring_schema::{Diagnostic, Loaded};
 use paring_train::Stream;
 use serde_json::Value;
 
-use super::rows::{ProjectData, digest};
+use super::rows::{ProjectData, digest, mix};
 use crate::problems;
 
 /// The column of a running text where the recipe names none.
@@ -147,7 +147,13 @@ fn continuation(
     let split = spec.division();
     let shares = [split.train, split.validate, split.calibrate, split.test].map(|share| share.unwrap_or(0.0));
     let (main, test) = (data.dataset.clone(), data.test.clone());
-    let (dataset, parts) = window_rows(&main, test.as_ref(), column, shares, size, &encode).map_err(wrong)?;
+    let (mut dataset, mut parts) = window_rows(&main, test.as_ref(), column, shares, size, &encode).map_err(wrong)?;
+    for (index, text) in std::mem::take(&mut data.mixed).iter().enumerate() {
+        let wrong = |error: DataError| problems::of_data(loaded, &format!("/data/mix/{index}"), &error);
+        let (windows, _) = window_rows(text, None, column, [1.0, 0.0, 0.0, 0.0], size, &encode).map_err(wrong)?;
+        let all: Vec<usize> = (0..windows.rows()).collect();
+        dataset = mix(loaded, (dataset, &mut parts), (&windows, &all), index)?;
+    }
     data.notes.push(format!(
         "windows of {size} tokens, without overlap and special tokens; of {} characters",
         characters(&main, test.as_ref(), column)
