@@ -324,4 +324,8 @@ fn adapters_become_part_of_weights_that_stay() {
     run(&mut again, &settings, &mut desk).unwrap_err();
     run(&mut again, &settings, &mut Desk { saved: desk.saved, ..Desk::default() }).unwrap();
     assert_eq!(bits(&again), after);
+    let lora = settings.lora.map(|lora| Lora { dropout: 0.0, ..lora });
+    let mut whole = start.clone();
+    run(&mut whole, &FitSettings { lora, ..settings }, &mut Desk::default()).unwrap();
+    assert_ne!(bits(&whole), after, "nothing is dropped");
 }

@@ -115,3 +115,58 @@ impl MadeSite for HeldSite {
         Ok(Weight::Quantized(self.integers(&self.masked()?)?))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Tensor, Var};
+    use paring_model::tap::WeightProvider as _;
+    use paring_model::{ActivationScheme, FixedInput, Granularity, Mode, QuantizedWeight, Weight, WeightScheme};
+
+    use super::HeldSite;
+    use crate::made::MadeSite as _;
+
+    /// Two outputs of three inputs, of 2 bits; the first row's zero point is 1, so that it reaches from -3 to 0 steps.
+    fn like(activation: Option<ActivationScheme>) -> QuantizedWeight {
+        let scheme = WeightScheme { bits: 2, symmetric: false, granularity: Granularity::Channel };
+        let numbers = [-3.0, -1.0, 0.0, 0.5, -0.5, 0.0];
+        let rounded = QuantizedWeight::round_numbers(&numbers, &[2, 3], scheme, &[1.0, 0.5], &[1, 0]).unwrap();
+        QuantizedWeight { activation, ..rounded }
+    }
+
+    #[test]
+    fn floats_move_behind_a_grid_that_stays() {
+        let numbers = Tensor::new(&[[-3.4_f32, -3.6, -1.4], [0.7, 0.8, -1.2]], &Device::Cpu).unwrap();
+        let variable = Var::from_tensor(&numbers).unwrap();
+        let site = HeldSite::new((variable.as_tensor().clone(), None), like(None)).unwrap();
+        let weight = site.weight().unwrap();
+        assert_eq!(weight.to_vec2::<f32>().unwrap(), [[-3.0, -3.0, -1.0], [0.5, 0.5, -1.0]]);
+        let factors = Tensor::new(&[[1.0_f32, 2.0, 3.0], [4.0, 5.0, 6.0]], &Device::Cpu).unwrap();
+        let gradients = (weight * factors).unwrap().sum_all().unwrap().backward().unwrap();
+        let of_weight = gradients.get(&variable).unwrap().to_vec2::<f32>().unwrap();
+        assert_eq!(of_weight, [[1.0, 0.0, 3.0], [4.0, 0.0, 6.0]]);
+        let Weight::Quantized(finished) = site.finished().unwrap() else { panic!("no integers") };
+        assert_eq!(finished.values, [-2, -2, 0, 1, 1, -2]);
+        assert_eq!((finished.scales, finished.zero_points), (vec![1.0, 0.5], vec![1, 0]));
+    }
+
+    #[test]
+    fn inputs_are_rounded_as_the_layer_rounds_them() {
+        let x = Tensor::new(&[[1.5_f32, -0.6, 0.2], [0.3, 0.06, 0.0]], &Device::Cpu).unwrap();
+        let rounded = |scheme: Option<ActivationScheme>| {
+            let weight = Tensor::zeros((2, 3), candle_core::DType::F32, &Device::Cpu).unwrap();
+            let site = HeldSite::new((weight, None), like(scheme)).unwrap();
+            site.input(&x, Mode::Training).unwrap().to_vec2::<f32>().unwrap()
+        };
+        assert_eq!(rounded(None), x.to_vec2::<f32>().unwrap());
+        let fixed = FixedInput { bits: 2, scale: 0.5, zero_point: 1 };
+        let expected = [[1.0, -0.5, 0.0], [0.5, 0.0, 0.0]];
+        assert_eq!(rounded(Some(ActivationScheme::Fixed(fixed))), expected);
+        // Of 2 bits the step is the largest magnitude over 1.5.
+        for (row, (found, step)) in
+            rounded(Some(ActivationScheme::ByRow { bits: 2 })).iter().zip([1.0, 0.2]).enumerate()
+        {
+            let expected = [[1.0, -1.0, 0.0], [1.0, 0.0, 0.0]][row];
+            assert!(found.iter().zip(expected).all(|(one, steps)| (one - steps * step).abs() < 1e-6), "{found:?}");
+        }
+    }
+}
