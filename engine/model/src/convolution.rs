@@ -3,7 +3,10 @@
 //! candle's own gradient assumes as many unread rows as columns where a stride leaves some, and goes through a
 //! transposed convolution that is about ten times slower than the convolution used here.
 
+mod columns;
+
 use candle_core::Tensor;
+use columns::Columns;
 
 use crate::error::Result;
 use crate::gradient::{Backward, with_gradient};
@@ -14,10 +17,13 @@ use crate::network::Mode;
 /// # Errors
 /// When shapes do not fit.
 pub(crate) fn convolve(x: &Tensor, weight: &Tensor, stride: usize, padding: usize, mode: Mode) -> Result<Tensor> {
+    let value = match Columns::of(x, weight, stride, padding) {
+        Some(columns) => columns.convolve(&x.detach(), &weight.detach())?,
+        None => x.detach().conv2d(&weight.detach(), padding, stride, 1, 1)?.contiguous()?,
+    };
     if mode == Mode::Inference {
-        return Ok(x.conv2d(weight, padding, stride, 1, 1)?);
+        return Ok(value);
     }
-    let value = x.detach().conv2d(&weight.detach(), padding, stride, 1, 1)?.contiguous()?;
     with_gradient(x, weight, &value, Convolution { stride, padding })
 }
 
@@ -36,6 +42,10 @@ impl Backward for Convolution {
         weight: &Tensor,
         gradient: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
+        if let Some(columns) = Columns::of(x, weight, self.stride, self.padding) {
+            let wanted = [x.track_op(), weight.track_op()];
+            return columns.gradients((&x.detach(), &weight.detach()), gradient, wanted);
+        }
         let of_x = x.track_op().then(|| self.gradient_of_x(x, weight, gradient)).transpose()?;
         let of_weight = weight.track_op().then(|| self.gradient_of_weight(x, weight, gradient)).transpose()?;
         Ok((of_x, of_weight))
@@ -78,35 +88,44 @@ fn spread(x: &Tensor, dimension: usize, stride: usize) -> candle_core::Result<Te
 
 #[cfg(test)]
 mod tests {
-    use candle_core::{Device, Tensor, Var};
+    use candle_core::{DType, Device, Tensor, Var};
+    use rstest::rstest;
 
     use super::convolve;
     use crate::network::Mode;
 
-    fn row(numbers: &[f32], shape: (usize, usize, usize, usize)) -> Var {
-        Var::from_tensor(&Tensor::from_slice(numbers, shape, &Device::Cpu).unwrap()).unwrap()
+    fn row(numbers: &[f32], shape: (usize, usize, usize, usize), dtype: DType) -> Var {
+        Var::from_tensor(&Tensor::from_slice(numbers, shape, &Device::Cpu).unwrap().to_dtype(dtype).unwrap()).unwrap()
     }
 
-    #[test]
-    fn an_unread_column_gets_no_gradient() {
-        let x = row(&[1.0, 2.0, 3.0, 4.0, 5.0], (1, 1, 1, 5));
-        let weight = row(&[10.0], (1, 1, 1, 1));
+    fn list(numbers: &Tensor) -> Vec<f32> {
+        numbers.flatten_all().unwrap().to_dtype(DType::F32).unwrap().to_vec1().unwrap()
+    }
+
+    /// 32-bit floats as products of matrices, others by candle.
+    #[rstest]
+    #[case(DType::F32)]
+    #[case(DType::F64)]
+    fn an_unread_column_gets_no_gradient(#[case] dtype: DType) {
+        let x = row(&[1.0, 2.0, 3.0, 4.0, 5.0], (1, 1, 1, 5), dtype);
+        let weight = row(&[10.0], (1, 1, 1, 1), dtype);
         let y = convolve(&x, &weight, 3, 0, Mode::Training).unwrap();
-        assert_eq!(y.flatten_all().unwrap().to_vec1::<f32>().unwrap(), [10.0, 40.0]);
+        assert_eq!(list(&y), [10.0, 40.0]);
         let gradients = y.backward().unwrap();
-        let of = |variable: &Var| gradients.get(variable).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let of = |variable: &Var| list(gradients.get(variable).unwrap());
         assert_eq!(of(&x), [10.0, 0.0, 0.0, 10.0, 0.0]);
         assert_eq!(of(&weight), [1.0 + 4.0]);
     }
 
-    #[test]
-    fn a_window_over_the_border_counts_only_the_image() {
-        let x = row(&[1.0, 2.0], (1, 1, 2, 1));
-        let weight = row(&[1.0; 9], (1, 1, 3, 3));
+    #[rstest]
+    #[case(DType::F32)]
+    #[case(DType::F64)]
+    fn a_window_over_the_border_counts_only_the_image(#[case] dtype: DType) {
+        let x = row(&[1.0, 2.0], (1, 1, 2, 1), dtype);
+        let weight = row(&[1.0; 9], (1, 1, 3, 3), dtype);
         let y = convolve(&x, &weight, 1, 1, Mode::Differentiable).unwrap();
-        assert_eq!(y.flatten_all().unwrap().to_vec1::<f32>().unwrap(), [3.0, 3.0]);
+        assert_eq!(list(&y), [3.0, 3.0]);
         let gradients = y.backward().unwrap();
-        let of_weight = gradients.get(&weight).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        assert_eq!(of_weight, [0.0, 1.0, 0.0, 0.0, 3.0, 0.0, 0.0, 2.0, 0.0]);
+        assert_eq!(list(gradients.get(&weight).unwrap()), [0.0, 1.0, 0.0, 0.0, 3.0, 0.0, 0.0, 2.0, 0.0]);
     }
 }

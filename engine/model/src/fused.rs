@@ -13,7 +13,7 @@ pub(crate) use norm::layer_norm;
 pub(crate) use norm_gradient::{Centering, normalized};
 pub(crate) use softmax::softmax;
 
-use candle_core::{CpuStorage, DType, Layout, Tensor};
+use candle_core::{CpuStorage, DType, Layout, Storage, Tensor};
 use pulp::{Arch, NullaryFnOnce};
 
 use crate::network::Mode;
@@ -59,6 +59,22 @@ pub(crate) fn numbers<'s>(storage: &'s CpuStorage, layout: &Layout) -> candle_co
     let all: &[f32] = storage.as_slice()?;
     let end = layout.contiguous_offsets().map_or(all.len(), |(_, end)| end);
     Ok(all.get(layout.start_offset()..end).unwrap_or_default())
+}
+
+/// Shows the numbers of a tensor on the CPU, row-major.
+///
+/// # Errors
+/// When it lies elsewhere or holds other numbers, and what `see` says.
+pub(crate) fn with_numbers<T>(
+    x: &Tensor,
+    see: impl FnOnce(&[f32]) -> candle_core::Result<T>,
+) -> candle_core::Result<T> {
+    let x = x.detach().contiguous()?;
+    let (storage, layout) = x.storage_and_layout();
+    match &*storage {
+        Storage::Cpu(storage) => see(numbers(storage, layout)?),
+        _ => candle_core::bail!("the numbers lie on no CPU"),
+    }
 }
 
 /// The sum of what `of` makes of the numbers, added up in lanes.

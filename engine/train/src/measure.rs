@@ -190,6 +190,7 @@ impl<'a> Bench<'a> {
             "decode_speed" => Ok(self.speeds()?[1]),
             "latency" => Ok(self.times()?[0]),
             "latency_p95" => Ok(self.times()?[1]),
+            "throughput" => latency::throughput(self.model, self.rows, self.settings),
             "peak_memory" => memory::peak_memory(self.model, self.rows, self.settings.batch),
             _ => cost::cost(name, self.model),
         }

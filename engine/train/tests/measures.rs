@@ -181,3 +181,12 @@ fn pairs_of_embeddings_are_ranked_and_found() {
     let message = measure("recall_at_1", &model, Some(&four_rows()), None, &quick()).unwrap_err().to_string();
     assert_eq!(message, "the rows are no pairs of texts: name the second ones as `pair`");
 }
+
+#[test]
+fn throughput_is_taken_without_rows_too() {
+    let taken = |rows| measure("throughput", &classifier(), rows, None, &quick()).unwrap()[0].1;
+    for rows in [None, Some(&four_rows())] {
+        let found = taken(rows);
+        assert!(found.is_finite() && found > 0.0, "{found}");
+    }
+}

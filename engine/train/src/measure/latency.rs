@@ -30,6 +30,21 @@ pub(super) fn latency(model: &Checkpoint, rows: Option<&Examples>, settings: &La
     Ok([quantile(&times, 0.5)?, quantile(&times, 0.95)?])
 }
 
+/// Rows in a batch where it is the speed of many rows that counts.
+const MANY: usize = 64;
+
+/// Rows a second in batches of [`MANY`], by the median time of one.
+pub(super) fn throughput(model: &Checkpoint, rows: Option<&Examples>, settings: &LatencySettings) -> Result<f64> {
+    let settings = LatencySettings { batch: MANY, warmup: settings.warmup.min(2), ..*settings };
+    let [median, _] = latency(model, rows, &settings)?;
+    Ok(rows_a_second(MANY, median))
+}
+
+/// The speed of that many rows in so many ms.
+fn rows_a_second(rows: usize, milliseconds: f64) -> f64 {
+    rows as f64 * 1e3 / milliseconds
+}
+
 /// One forward pass; waits until the device is done.
 pub(super) fn run(network: &dyn Network, input: &Input) -> Result<()> {
     let output = network.forward(input, &mut Forward::inference())?;
@@ -59,4 +74,14 @@ fn tokens(model: &Checkpoint, size: usize) -> Result<Input> {
     let length = text.or(window).unwrap_or(LENGTH);
     let row = TokenRow { ids: vec![0; length], types: vec![0; length] };
     Ok(Rows::Tokens(vec![row; size]).batch(&(0..size).collect::<Vec<_>>())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MANY, rows_a_second};
+
+    #[test]
+    fn a_batch_in_two_milliseconds() {
+        assert_eq!(rows_a_second(MANY, 2.0), 32_000.0);
+    }
 }

@@ -55,6 +55,10 @@ pub const MEASURES: &[MeasureInfo] = &[
     speed("decode_speed", "tokens a second while 16 tokens are written after it, warm"),
     run("latency", "median time of one warm forward pass", "ms"),
     run("latency_p95", "95th percentile of the time of one warm forward pass", "ms"),
+    MeasureInfo {
+        direction: Direction::Higher,
+        ..run("throughput", "rows a second in batches of 64, by the median time of a warm forward pass", "rows/s")
+    },
     run("peak_memory", "highest resident memory of the whole process during one forward pass (Linux)", "bytes"),
 ];
 

@@ -1,10 +1,13 @@
 //! Pooling windows of any size, stride and padding, with gradients. candle's own pooling differentiates only windows
 //! that do not overlap.
 
+mod max;
+
 use candle_core::{D, Tensor};
 
 use crate::error::{ModelError, Result};
 use crate::families::survey::windows;
+use crate::fused;
 
 /// Square windows over an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +31,9 @@ impl Window {
     pub(crate) fn max(self, x: &Tensor) -> Result<Tensor> {
         let (rows, channels, height, width) = x.dims4()?;
         let [down, across] = self.fitting(height, width)?;
+        if fused::runs(x) {
+            return max::max(self, x, [down, across]);
+        }
         let padded = self.pad(x, f64::NEG_INFINITY)?.flatten_from(2)?.contiguous()?;
         let (starts, offsets) = self.places(x)?;
         let seen = self.seen(&padded.detach(), &starts, &offsets)?;
@@ -93,24 +99,29 @@ impl Window {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::{Device, Tensor, Var};
+    use candle_core::{DType, Device, Tensor, Var};
+    use rstest::rstest;
 
     use super::Window;
 
     const OVERLAPPING: Window = Window { size: 3, stride: 2, padding: 1 };
 
-    fn image() -> Var {
+    fn image(dtype: DType) -> Var {
         let rows = [[1.0_f64, -2.0, 3.0, 0.0], [4.0, 6.0, -6.0, 2.0], [0.0, 1.0, 5.0, 5.0], [-1.0, -1.0, 7.0, 6.0]];
-        Var::from_tensor(&Tensor::new(&rows, &Device::Cpu).unwrap().reshape((1, 1, 4, 4)).unwrap()).unwrap()
+        let image = Tensor::new(&rows, &Device::Cpu).unwrap().reshape((1, 1, 4, 4)).unwrap();
+        Var::from_tensor(&image.to_dtype(dtype).unwrap()).unwrap()
     }
 
     fn flat(x: &Tensor) -> Vec<f64> {
-        x.flatten_all().unwrap().to_vec1().unwrap()
+        x.flatten_all().unwrap().to_dtype(DType::F64).unwrap().to_vec1().unwrap()
     }
 
-    #[test]
-    fn a_place_in_two_windows_gets_both_gradients() {
-        let x = image();
+    /// 32-bit floats in one pass, others by what windows see.
+    #[rstest]
+    #[case(DType::F32)]
+    #[case(DType::F64)]
+    fn a_place_in_two_windows_gets_both_gradients(#[case] dtype: DType) {
+        let x = image(dtype);
         let y = OVERLAPPING.max(&x).unwrap();
         assert_eq!(flat(&y), [6.0, 6.0, 6.0, 7.0]);
         let gradient = y.backward().unwrap().get(&x).unwrap().clone();
@@ -120,17 +131,18 @@ mod tests {
         assert_eq!(flat(&gradient), expected);
     }
 
-    #[test]
-    fn a_tie_goes_to_the_first_place() {
-        let x = Var::from_tensor(&Tensor::zeros((1, 1, 2, 2), candle_core::DType::F32, &Device::Cpu).unwrap()).unwrap();
+    #[rstest]
+    #[case(DType::F32)]
+    #[case(DType::F64)]
+    fn a_tie_goes_to_the_first_place(#[case] dtype: DType) {
+        let x = Var::from_tensor(&Tensor::zeros((1, 1, 2, 2), dtype, &Device::Cpu).unwrap()).unwrap();
         let y = Window { size: 2, stride: 2, padding: 0 }.max(&x).unwrap();
-        let gradient = y.backward().unwrap().get(&x).unwrap().flatten_all().unwrap();
-        assert_eq!(gradient.to_vec1::<f32>().unwrap(), [1.0, 0.0, 0.0, 0.0]);
+        assert_eq!(flat(y.backward().unwrap().get(&x).unwrap()), [1.0, 0.0, 0.0, 0.0]);
     }
 
     #[test]
     fn the_border_counts_as_zeros_in_a_mean() {
-        let x = image();
+        let x = image(DType::F64);
         let y = OVERLAPPING.mean(&x).unwrap();
         assert_eq!(flat(&y), [9.0, 3.0, 9.0, 25.0].map(|sum| sum / 9.0));
     }
