@@ -2,6 +2,7 @@
 
 mod change;
 mod features;
+mod subset;
 
 pub mod pca;
 pub mod rfe;
