@@ -4,6 +4,10 @@ mod change;
 mod features;
 mod subset;
 
+pub mod anova_f;
+pub mod chi2;
+pub mod correlation;
+pub mod mutual_information;
 pub mod pca;
 pub mod rfe;
 pub mod variance;
@@ -12,5 +16,13 @@ use crate::builtin::pass;
 use crate::pass::Pass;
 
 pub(crate) fn passes() -> Vec<Box<dyn Pass>> {
-    vec![pass::<variance::Variance>(), pass::<rfe::Rfe>(), pass::<pca::Pca>()]
+    vec![
+        pass::<variance::Variance>(),
+        pass::<correlation::Correlation>(),
+        pass::<anova_f::AnovaF>(),
+        pass::<chi2::Chi2>(),
+        pass::<mutual_information::MutualInformation>(),
+        pass::<rfe::Rfe>(),
+        pass::<pca::Pca>(),
+    ]
 }
