@@ -7,9 +7,13 @@ mod subset;
 pub mod anova_f;
 pub mod chi2;
 pub mod correlation;
+pub mod l1;
 pub mod mutual_information;
 pub mod pca;
+pub mod permutation;
 pub mod rfe;
+pub mod rfecv;
+pub mod sequential;
 pub mod variance;
 
 use crate::builtin::pass;
@@ -22,7 +26,11 @@ pub(crate) fn passes() -> Vec<Box<dyn Pass>> {
         pass::<anova_f::AnovaF>(),
         pass::<chi2::Chi2>(),
         pass::<mutual_information::MutualInformation>(),
+        pass::<l1::L1>(),
         pass::<rfe::Rfe>(),
+        pass::<rfecv::Rfecv>(),
+        pass::<sequential::Sequential>(),
+        pass::<permutation::Permutation>(),
         pass::<pca::Pca>(),
     ]
 }
