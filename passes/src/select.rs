@@ -11,9 +11,12 @@ pub mod l1;
 pub mod mutual_information;
 pub mod pca;
 pub mod permutation;
+pub mod polynomial;
 pub mod rfe;
 pub mod rfecv;
+pub mod scale;
 pub mod sequential;
+pub mod truncated_svd;
 pub mod variance;
 
 use crate::builtin::pass;
@@ -31,6 +34,9 @@ pub(crate) fn passes() -> Vec<Box<dyn Pass>> {
         pass::<rfecv::Rfecv>(),
         pass::<sequential::Sequential>(),
         pass::<permutation::Permutation>(),
+        pass::<scale::Scale>(),
+        pass::<polynomial::Polynomial>(),
         pass::<pca::Pca>(),
+        pass::<truncated_svd::TruncatedSvd>(),
     ]
 }
