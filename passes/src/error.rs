@@ -44,6 +44,9 @@ pub enum PassError {
     /// Training or measuring failed.
     #[error(transparent)]
     Train(paring_train::TrainError),
+    /// A statistic of the features failed.
+    #[error(transparent)]
+    Statistics(paring_statistics::StatisticsError),
     /// candle refused.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
@@ -54,6 +57,15 @@ impl From<paring_train::TrainError> for PassError {
         match error {
             paring_train::TrainError::Interrupted => PassError::Interrupted,
             error => PassError::Train(error),
+        }
+    }
+}
+
+impl From<paring_statistics::StatisticsError> for PassError {
+    fn from(error: paring_statistics::StatisticsError) -> Self {
+        match error {
+            paring_statistics::StatisticsError::Interrupted => PassError::Interrupted,
+            error => PassError::Statistics(error),
         }
     }
 }

@@ -17,7 +17,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("paring-model", &[]),
     ("paring-data", &["paring-model"]),
     ("paring-train", &["paring-model", "paring-data"]),
-    ("paring-passes", &["paring-schema", "paring-train", "paring-model", "paring-data"]),
+    ("paring-statistics", &[]),
+    ("paring-passes", &["paring-schema", "paring-train", "paring-model", "paring-data", "paring-statistics"]),
     ("paring-plugin-abi", &[]),
     ("paring-plugin-host", &["paring-plugin-abi", "paring-passes"]),
     (

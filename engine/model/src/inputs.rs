@@ -1,7 +1,9 @@
-//! How raw rows become a model's input tensor: encode, scale, select, project. Fitted on training rows, saved with the
-//! model, applied to raw rows ever after.
+//! How raw rows become a model's input tensor: encode, scale, select, project, multiply. Fitted on training rows, saved
+//! with the model, applied to raw rows ever after.
 
 mod encode;
+mod polynomial;
+mod quantile;
 mod steps;
 
 use indexmap::IndexMap;
@@ -94,6 +96,29 @@ pub enum InputStep {
         /// How many components (output columns).
         rows: usize,
     },
+    /// The share of the training rows that lie below, per column, from 0 to 1; between two quantiles on a straight
+    /// line.
+    Quantile {
+        /// Row-major, `count` x `columns`, ascending in each column: the training rows' quantiles, evenly spaced from
+        /// the smallest to the largest cell; kept as a tensor of the checkpoint file when saved.
+        #[serde(skip)]
+        quantiles: Vec<f32>,
+        /// How many quantiles a column has, 2 or more.
+        count: usize,
+        /// Columns.
+        columns: usize,
+        /// Whether the share becomes the number of the normal distribution that has it below.
+        normal: bool,
+    },
+    /// The columns as they are, then their products.
+    Polynomial {
+        /// Most factors of a product, 2 or more.
+        degree: usize,
+        /// Whether no column is its own factor.
+        interactions_only: bool,
+        /// Columns of the step's input.
+        from: usize,
+    },
 }
 
 /// A dense row-major matrix of features.
@@ -165,7 +190,7 @@ impl Inputs {
     }
 
     /// Names of the features after the last step: column names, `column=category` for one-hot columns,
-    /// `column[i]` for vectors, `component i` after a projection.
+    /// `column[i]` for vectors, `component i` after a projection, `a b` and `a^2` for products.
     pub fn feature_names(&self) -> Vec<String> {
         let mut names: Vec<String> = self.columns.iter().flat_map(encode::names).collect();
         for step in &self.steps {
@@ -183,15 +208,18 @@ impl Inputs {
         self.steps.push(step);
     }
 
-    /// Tensors that hold the steps' matrices, by name (`inputs.N.components`), with shape.
+    /// Tensors that hold the steps' matrices, by name (`inputs.N.components`, `inputs.N.quantiles`), with shape.
     pub fn tensors(&self) -> IndexMap<String, (Vec<usize>, Vec<f32>)> {
-        let components = |(index, step): (usize, &InputStep)| match step {
+        let matrix = |(index, step): (usize, &InputStep)| match step {
             InputStep::Project { mean, components, rows } => {
                 Some((components_name(index), (vec![*rows, mean.len()], components.clone())))
             }
-            InputStep::Scale { .. } | InputStep::Select { .. } => None,
+            InputStep::Quantile { quantiles, count, columns, .. } => {
+                Some((quantiles_name(index), (vec![*count, *columns], quantiles.clone())))
+            }
+            InputStep::Scale { .. } | InputStep::Select { .. } | InputStep::Polynomial { .. } => None,
         };
-        self.steps.iter().enumerate().filter_map(components).collect()
+        self.steps.iter().enumerate().filter_map(matrix).collect()
     }
 
     /// Puts the steps' matrices back, each read by name and shape: the other half of [`Inputs::tensors`].
@@ -200,8 +228,14 @@ impl Inputs {
     /// What `read` cannot give.
     pub fn restore(&mut self, read: ReadTensor<'_>) -> Result<()> {
         for (index, step) in self.steps.iter_mut().enumerate() {
-            if let InputStep::Project { mean, components, rows } = step {
-                *components = read(&components_name(index), &[*rows, mean.len()])?;
+            match step {
+                InputStep::Project { mean, components, rows } => {
+                    *components = read(&components_name(index), &[*rows, mean.len()])?;
+                }
+                InputStep::Quantile { quantiles, count, columns, .. } => {
+                    *quantiles = read(&quantiles_name(index), &[*count, *columns])?;
+                }
+                InputStep::Scale { .. } | InputStep::Select { .. } | InputStep::Polynomial { .. } => {}
             }
         }
         Ok(())
@@ -254,6 +288,10 @@ impl Inputs {
 
 fn components_name(step: usize) -> String {
     format!("inputs.{step}.components")
+}
+
+fn quantiles_name(step: usize) -> String {
+    format!("inputs.{step}.quantiles")
 }
 
 #[cfg(test)]

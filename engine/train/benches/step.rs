@@ -1,4 +1,4 @@
-//! What training costs: one epoch of 17 steps on a 64-256-128-10 network at batch 64, and one linear fit.
+//! What training costs: one epoch of 17 steps on a 64-256-128-10 network at batch 64.
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
@@ -8,7 +8,6 @@ use paring_model::inputs::Matrix;
 use paring_model::{Checkpoint, Inputs, Outputs, families};
 use paring_train::Stream;
 use paring_train::fit::{FitSettings, Watch, fit};
-use paring_train::linear::fit_linear;
 use rand::RngExt as _;
 
 const STEPS: usize = 17;
@@ -56,10 +55,4 @@ fn epoch_of_17_steps(bencher: Bencher) {
             fit(&mut model?, black_box(&rows), None, None, &settings, &Stream::new(3), &mut Quiet)
         },
     );
-}
-
-#[divan::bench]
-fn logistic_regression(bencher: Bencher) {
-    let rows = rows();
-    bencher.bench(|| fit_linear(black_box(rows.inputs.features()?), &rows.targets, CLASSES, 1.0, None));
 }

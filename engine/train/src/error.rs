@@ -39,18 +39,6 @@ pub enum TrainError {
     /// Targets or outputs do not suit what was asked.
     #[error("{0}")]
     Mismatch(String),
-    /// A linear model's search ended before its gradient was small enough.
-    #[error(
-        "the linear model did not converge in {iterations} iterations: largest gradient entry is {gradient:.1e}, expected at most {tolerance:.0e}"
-    )]
-    NotConverged {
-        /// Iterations used.
-        iterations: usize,
-        /// The gradient's largest entry.
-        gradient: f64,
-        /// The largest entry that counts as converged.
-        tolerance: f64,
-    },
     /// The person pressed ctrl-C.
     #[error("interrupted")]
     Interrupted,

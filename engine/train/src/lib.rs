@@ -4,7 +4,6 @@
 pub mod error;
 pub mod fake;
 pub mod fit;
-pub mod linear;
 pub mod lora;
 pub mod loss;
 mod made;

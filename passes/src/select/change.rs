@@ -1,8 +1,8 @@
 //! A change of the features that a model reads: a step at the end of its inputs, and, where the weights exist, the same
 //! change in its first layer, so that the model goes on as if nothing had happened but what the change costs.
 //!
-//! With x the old features and z the new, x is about mean + L z. So the first layer W x + b becomes W L z + (b + W mean)
-//! over the new features, where the mean counts for what z does not hold.
+//! With x the old features and z the new, x is about mean + L z. So the first layer W x + b becomes W L z + (b + W
+//! mean) over the new features, where the mean counts for what z does not hold.
 
 use candle_core::{DType, Device, Tensor};
 use paring_model::config::Spec;
@@ -42,10 +42,15 @@ pub(super) fn width(outline: &Outline) -> usize {
     outline.inputs.as_ref().map_or(0, |inputs| inputs.width())
 }
 
+/// Whether the weights of a new feature are not those of an old one, so that no mask holds for them.
+fn blends(step: &InputStep) -> bool {
+    matches!(step, InputStep::Project { .. } | InputStep::Polynomial { .. })
+}
+
 /// The outline once the step is added.
 pub(super) fn planned(outline: &Outline, step: InputStep) -> Outline {
     let mut outline = outline.clone();
-    let blends = matches!(step, InputStep::Project { .. });
+    let blends = blends(&step);
     let site = first_site(&outline);
     let Some(inputs) = &mut outline.inputs else { return outline };
     inputs.push(step);
@@ -97,14 +102,14 @@ fn fold(model: &mut Checkpoint, site: &Site, step: &InputStep, means: &[f64]) ->
     let mut numbers = Vec::new();
     let mut shifts = Vec::new();
     for row in weight.numbers.chunks(means.len().max(1)) {
-        let (row, shift) = folded(row, step, means);
+        let (row, shift) = folded(row, step, means)?;
         numbers.extend(row);
         shifts.push(shift);
     }
     let outputs = shifts.len();
     weight.shape = vec![outputs, numbers.len() / outputs.max(1)];
     let masked = matches!(model.weight(&site.weight())?, Weight::Dense { masked: true, .. });
-    let masked = masked && !matches!(step, InputStep::Project { .. });
+    let masked = masked && !blends(step);
     let tensor = weight.tensor_of(numbers)?;
     shift_bias(model, site, &shifts)?;
     model.set_weight(&site.weight(), Weight::Dense { tensor, masked });
@@ -112,9 +117,9 @@ fn fold(model: &mut Checkpoint, site: &Site, step: &InputStep, means: &[f64]) ->
 }
 
 /// One output's weights over the new features, and what the old features' means add to its bias.
-fn folded(row: &[f32], step: &InputStep, means: &[f64]) -> (Vec<f32>, f64) {
+fn folded(row: &[f32], step: &InputStep, means: &[f64]) -> Result<(Vec<f32>, f64), PassError> {
     let old = || row.iter().zip(means).map(|(&weight, &mean)| (f64::from(weight), mean));
-    match step {
+    Ok(match step {
         InputStep::Select { keep, .. } => {
             let kept = keep.iter().filter_map(|&index| row.get(index).copied()).collect();
             let dropped = old().enumerate().filter(|(index, _)| !keep.contains(index));
@@ -132,7 +137,15 @@ fn folded(row: &[f32], step: &InputStep, means: &[f64]) -> (Vec<f32>, f64) {
             let scaled = row.iter().zip(scale).map(|(weight, scale)| weight * scale).collect();
             (scaled, row.iter().zip(mean).map(|(&weight, &mean)| f64::from(weight) * f64::from(mean)).sum())
         }
-    }
+        InputStep::Polynomial { .. } => {
+            let products = step.width().saturating_sub(row.len());
+            (row.iter().copied().chain(std::iter::repeat_n(0.0, products)).collect(), 0.0)
+        }
+        InputStep::Quantile { .. } => {
+            let message = "a trained model cannot read quantiles in place of its features";
+            return Err(PassError::Failed(message.to_owned()));
+        }
+    })
 }
 
 fn shift_bias(model: &mut Checkpoint, site: &Site, shifts: &[f64]) -> Result<(), PassError> {
@@ -159,13 +172,13 @@ mod tests {
     #[test]
     fn a_dropped_feature_becomes_its_mean() {
         let step = InputStep::Select { keep: vec![0, 2], from: 3 };
-        assert_eq!(folded(&[1.0, 2.0, 3.0], &step, &[10.0, 0.5, 20.0]), (vec![1.0, 3.0], 1.0));
+        assert_eq!(folded(&[1.0, 2.0, 3.0], &step, &[10.0, 0.5, 20.0]).unwrap(), (vec![1.0, 3.0], 1.0));
     }
 
     #[test]
     fn a_projection_turns_the_weights() {
         let step = InputStep::Project { mean: vec![1.0, 2.0], components: vec![0.6, 0.8], rows: 1 };
-        assert_eq!(folded(&[5.0, 10.0], &step, &[1.0, 2.0]), (vec![11.0], 25.0));
+        assert_eq!(folded(&[5.0, 10.0], &step, &[1.0, 2.0]).unwrap(), (vec![11.0], 25.0));
     }
 
     fn outputs(model: &Checkpoint, row: &[f32]) -> Vec<f32> {
@@ -182,6 +195,12 @@ mod tests {
         for (old, new) in outputs(&before, &[1.0, 0.25, -2.0]).iter().zip(outputs(&after, &[-2.0, 1.0])) {
             assert!((old - new).abs() < 1e-6, "{old} {new}");
         }
+    }
+
+    #[test]
+    fn products_have_no_weight_at_first() {
+        let step = InputStep::Polynomial { degree: 2, interactions_only: true, from: 2 };
+        assert_eq!(folded(&[5.0, 10.0], &step, &[1.0, 2.0]).unwrap(), (vec![5.0, 10.0, 0.0], 0.0));
     }
 
     #[test]

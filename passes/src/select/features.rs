@@ -1,43 +1,76 @@
-//! Statistics of features: columns of a matrix, in f64.
+//! The training rows as statistics take them: a table of features, and what shall be known from it.
 
+use paring_data::Targets;
 use paring_model::inputs::Matrix;
+use paring_model::{Checkpoint, InputStep, Inputs};
+use paring_statistics::{Answers, Features, StatisticsError};
 
-/// One column of the matrix.
-pub(super) fn column(matrix: &Matrix, index: usize) -> impl Iterator<Item = f64> + '_ {
-    matrix.data.iter().skip(index).step_by(matrix.columns.max(1)).map(|&cell| f64::from(cell))
+use crate::context::Cx;
+use crate::error::PassError;
+
+/// The training rows as the network sees them.
+pub(super) fn features(cx: &Cx<'_>, model: &Checkpoint) -> Result<Features, PassError> {
+    Ok(table(cx.training_features(model)?.0))
 }
 
-/// Mean of each column.
-pub(super) fn means(matrix: &Matrix) -> Vec<f64> {
-    (0..matrix.columns).map(|index| column(matrix, index).sum::<f64>() / matrix.rows.max(1) as f64).collect()
+/// The training rows as the network sees them, with their answers.
+pub(super) fn with_answers(cx: &Cx<'_>, model: &Checkpoint) -> Result<(Features, Answers), PassError> {
+    let (matrix, targets) = cx.training_features(model)?;
+    Ok((table(matrix), answers(targets, model)?))
 }
 
-/// Population variance of each column.
-pub(super) fn variances(matrix: &Matrix) -> Vec<f64> {
-    let variance = |(index, mean): (usize, f64)| {
-        column(matrix, index).map(|cell| (cell - mean).powi(2)).sum::<f64>() / matrix.rows.max(1) as f64
-    };
-    means(matrix).into_iter().enumerate().map(variance).collect()
+/// The training rows with every feature in its own unit: without the scaling that follows the encoding, or the last
+/// projection or products.
+pub(super) fn own_unit(cx: &Cx<'_>, model: &Checkpoint) -> Result<Features, PassError> {
+    let Inputs { columns, steps, shape } = inputs(model)?;
+    let mixes = |step: &InputStep| matches!(step, InputStep::Project { .. } | InputStep::Polynomial { .. });
+    let mixed = steps.iter().rposition(mixes).map_or(0, |place| place + 1);
+    let scales = |step: &InputStep| matches!(step, InputStep::Scale { .. } | InputStep::Quantile { .. });
+    let kept = |(place, step): &(usize, InputStep)| *place < mixed || !scales(step);
+    let steps = steps.into_iter().enumerate().filter(kept).map(|(_, step)| step).collect();
+    let mut unscaled = model.clone();
+    unscaled.set_inputs(Inputs { columns, steps, shape });
+    features(cx, &unscaled)
 }
 
-/// The matrix with these columns only.
-pub(super) fn keep(matrix: &Matrix, columns: &[usize]) -> Matrix {
-    let rows = matrix.data.chunks(matrix.columns.max(1));
-    let cells = |row: &[f32]| columns.iter().filter_map(|&index| row.get(index).copied()).collect::<Vec<_>>();
-    Matrix { rows: matrix.rows, columns: columns.len(), data: rows.flat_map(cells).collect() }
+/// How the model reads raw rows.
+pub(super) fn inputs(model: &Checkpoint) -> Result<Inputs, PassError> {
+    let unknown = || PassError::Failed("the model does not say how it reads raw rows".to_owned());
+    model.inputs().cloned().ok_or_else(unknown)
 }
 
-#[cfg(test)]
-mod tests {
-    use paring_model::inputs::Matrix;
+/// Names of the features.
+pub(super) fn names(model: &Checkpoint) -> Vec<String> {
+    model.inputs().map(Inputs::feature_names).unwrap_or_default()
+}
 
-    use super::{keep, means, variances};
+pub(super) fn table(Matrix { rows, columns, data }: Matrix) -> Features {
+    Features { rows, columns, data }
+}
 
-    #[test]
-    fn statistics_of_columns_by_hand() {
-        let matrix = Matrix { rows: 2, columns: 3, data: vec![1.0, 2.0, 5.0, 3.0, 2.0, 1.0] };
-        assert_eq!(means(&matrix), [2.0, 2.0, 3.0]);
-        assert_eq!(variances(&matrix), [1.0, 0.0, 4.0]);
-        assert_eq!(keep(&matrix, &[2, 0]).data, [5.0, 1.0, 1.0, 3.0]);
+/// What shall be known, with as many classes as the model has outputs.
+pub(super) fn answers(targets: Targets, model: &Checkpoint) -> Result<Answers, PassError> {
+    match targets {
+        Targets::Classes(numbers) => {
+            Ok(Answers::Classes { numbers, count: model.outputs().map_or(0, |outputs| outputs.width()) })
+        }
+        Targets::Values(values) => Ok(Answers::Numbers(values)),
+        Targets::Pairs { .. } | Targets::None => {
+            Err(PassError::Failed("the rows have no answers to learn from".to_owned()))
+        }
+    }
+}
+
+/// Tells of progress, and ends the search when the person pressed ctrl-C.
+pub(super) fn tick<'a>(
+    cx: &'a Cx<'_>,
+    what: &'a str,
+) -> impl FnMut(usize, usize) -> paring_statistics::Result<()> + 'a {
+    move |done, total| {
+        cx.check_cancelled().map_err(|_| StatisticsError::Interrupted)?;
+        if total > 0 {
+            cx.services.progress(done, total, what);
+        }
+        Ok(())
     }
 }

@@ -1,9 +1,9 @@
 //! `select/pca`: principal components in place of features.
 
-use faer::{Mat, Side};
 use indexmap::IndexMap;
-use paring_model::inputs::Matrix;
 use paring_model::{Checkpoint, InputStep};
+use paring_statistics::Features;
+use paring_statistics::principal::{Components, components, randomized};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -19,31 +19,33 @@ use crate::wording::counted;
 ///
 /// # What it does
 /// Takes the covariance of the features over the training rows, as the network sees them, and its eigenvectors of the
-/// largest eigenvalues. From then on the model reads a row's coordinates along these directions, centred on the training
-/// mean; the matrix is saved with the model, which still takes whole raw rows. Where it is trained already, its first
-/// layer is turned the same way, and loses only what lies outside the directions kept. Of each direction's two signs the
-/// one is taken whose largest entry is positive.
+/// largest eigenvalues. From then on the model reads a row's coordinates along these directions, centred on the
+/// training mean; the matrix is saved with the model, which still takes whole raw rows. Where it is trained already,
+/// its first layer is turned the same way, and loses only what lies outside the directions kept. Of each direction's
+/// two signs the one is taken whose largest entry is positive.
 ///
 /// # When to use
 /// Where many features move together (pixels, spectra, sensors): a few components carry nearly all of them.
 ///
 /// # When not to
 /// Where single features must stay readable or raw columns shall be dropped for good: every component needs every
-/// feature. Where what decides varies little: variance is not relevance. The saved matrix costs bytes: 4 for each feature
-/// and component.
+/// feature. Where what decides varies little: variance is not relevance. The saved matrix costs bytes: 4 for each
+/// feature and component.
 ///
 /// # Parameters
 /// Either `keep`, the number of components, or `variance`, the share of all variance that the components must exceed;
-/// the share is 95% where neither is given.
+/// the share is 95% where neither is given. `whiten` divides every component by its standard deviation, so that all
+/// weigh the same.
 ///
 /// # Cost and limits
-/// Memory: the training rows and three times the covariance, 24 bytes for each pair of features. Time grows with the cube
-/// of the number of features; beyond a few thousand it is long. Works on models that read a list of features, not on
-/// images.
+/// Memory: the training rows and three times the covariance, 24 bytes for each pair of features. Time grows with the
+/// cube of the number of features: of more than a thousand, a `keep` below 80% of the smaller side of the table is found by a randomized search instead, which takes some times
+/// rows x features x `keep`. Works on models that read a list of features, not on images.
 ///
 /// # Source
-/// Jolliffe 2002, "Principal Component Analysis", chapters 2 and 6.1.1, for the share of variance; signs and the count for
-/// a share as scikit-learn's `PCA`.
+/// Jolliffe 2002, "Principal Component Analysis", chapters 2 and 6.1.1, for the share of variance; signs and the count
+/// for a share as scikit-learn's `PCA`. The randomized search: Halko, Martinsson and Tropp 2011, "Finding Structure
+/// with Randomness", algorithms 4.4 and 5.1.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PcaParameters {
@@ -55,6 +57,9 @@ pub struct PcaParameters {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1e-6, max = 0.999_999), example = 0.95)]
     pub variance: Option<f64>,
+    /// Whether every component is divided by its standard deviation.
+    #[serde(default)]
+    pub whiten: bool,
 }
 
 impl PcaParameters {
@@ -72,7 +77,7 @@ impl Definition for Pca {
     const INFO: PassInfo = PassInfo {
         id: "select/pca",
         summary: "read the principal components of the features in place of them",
-        version: 1,
+        version: 2,
         needs: &[Needs::TrainRows, Needs::FlatInputs],
         leaves: &[Leaves::Inputs, Leaves::Shapes],
     };
@@ -87,132 +92,89 @@ impl Definition for Pca {
     }
 
     fn plan(parameters: &PcaParameters, cx: &PlanCx<'_>) -> Result<Effect, Vec<Problem>> {
-        let mut problems = change::problems(cx);
-        let width = change::width(cx.outline);
-        if let Some(keep) = parameters.keep.filter(|keep| width > 0 && !(1..width).contains(keep)) {
-            let wanted = format!("1 (inclusive) to {width} (exclusive), the features that the model reads");
-            problems.push(Problem::new("/keep", format!("is `{keep}`, expected a number from {wanted}")));
+        if let Some(keep) = parameters.keep {
+            return plan(keep, cx);
         }
-        if !problems.is_empty() {
-            return Err(problems);
-        }
-        let rows = cx.parts.map_or(0, |parts| parts.train.len()) as u64;
-        let memory = (width as u64).saturating_mul(24 * width as u64 + 12 * rows);
-        let effect = match parameters.keep {
-            Some(keep) => Effect::same_shape(&change::planned(cx.outline, blank(width, keep))),
-            None => {
-                let share = parameters.share();
-                let note =
-                    format!("how many components exceed {share} of the variance is known once they are computed");
-                Effect { exact: false, notes: vec![note], ..Effect::same_shape(cx.outline) }
-            }
-        };
-        Ok(Effect { memory, ..effect })
+        let effect = plan(1, cx)?;
+        let share = parameters.share();
+        let note = format!("how many components exceed {share} of the variance is known once they are computed");
+        Ok(Effect { exact: false, notes: vec![note], memory: effect.memory, ..Effect::same_shape(cx.outline) })
     }
 
     fn run(parameters: &PcaParameters, cx: &mut Cx<'_>, mut model: Checkpoint) -> Result<Outcome, PassError> {
-        let (matrix, _) = cx.training_features(&model)?;
-        let means = features::means(&matrix);
-        let components = principal(&matrix, &means)?;
-        let keep = parameters.keep.unwrap_or_else(|| components.exceeding(parameters.share()));
-        if !(1..matrix.columns).contains(&keep) {
-            let width = matrix.columns;
+        let table = features::features(cx, &model)?;
+        let means = table.means();
+        let found = principal(&table, &means, parameters.keep, cx)?;
+        let keep = parameters.keep.unwrap_or_else(|| found.exceeding(parameters.share()));
+        if !(1..table.columns).contains(&keep) {
+            let width = table.columns;
             return Err(PassError::Failed(format!("needs {keep} components, no fewer than the {width} features")));
         }
-        let receipt = components.receipt(keep);
+        let components = found.directions.iter().take(keep).flatten().map(|&entry| entry as f32).collect();
         let mean = means.iter().map(|&mean| mean as f32).collect();
-        let step = InputStep::Project { mean, components: components.first(keep), rows: keep };
-        change::apply(&mut model, step, &means)?;
-        Ok(Outcome { model, receipt })
+        change::apply(&mut model, InputStep::Project { mean, components, rows: keep }, &means)?;
+        if parameters.whiten {
+            let deviation = |variance: &f64| if *variance > 0.0 { variance.sqrt() as f32 } else { 1.0 };
+            let scale = found.variances.iter().take(keep).map(deviation).collect();
+            change::apply(&mut model, InputStep::Scale { mean: vec![0.0; keep], scale }, &vec![0.0; keep])?;
+        }
+        Ok(Outcome { model, receipt: receipt(&found, keep, table.columns) })
     }
 }
 
-/// A projection of the right size without its numbers.
-fn blank(width: usize, keep: usize) -> InputStep {
-    InputStep::Project { mean: vec![0.0; width], components: vec![0.0; keep * width], rows: keep }
-}
-
-/// Directions of the rows' variance, the largest first.
-struct Components {
-    /// One direction of length 1 each.
-    directions: Vec<Vec<f64>>,
-    /// The variance along each, with rows - 1 in the divisor.
-    variances: Vec<f64>,
-}
-
-fn principal(matrix: &Matrix, means: &[f64]) -> Result<Components, PassError> {
-    if matrix.rows < 2 {
-        return Err(PassError::Failed(format!("there are {} training rows, expected at least 2", matrix.rows)));
+/// Reads as many components in place of the features.
+pub(super) fn plan(keep: usize, cx: &PlanCx<'_>) -> Result<Effect, Vec<Problem>> {
+    let mut problems = change::problems(cx);
+    let width = change::width(cx.outline);
+    if width > 0 && !(1..width).contains(&keep) {
+        let wanted = format!("1 (inclusive) to {width} (exclusive), the features that the model reads");
+        problems.push(Problem::new("/keep", format!("is `{keep}`, expected a number from {wanted}")));
     }
-    let columns: Vec<Vec<f64>> = means
-        .iter()
-        .enumerate()
-        .map(|(index, mean)| features::column(matrix, index).map(|cell| cell - mean).collect())
-        .collect();
-    let centred = Mat::from_fn(matrix.rows, matrix.columns, |row, column| at(&columns, column, row));
-    let covariance = centred.transpose() * &centred * faer::Scale(1.0 / (matrix.rows - 1) as f64);
-    let failed = |_| PassError::Failed("the eigenvalues of the features' covariance did not converge".to_owned());
-    let eigen = covariance.self_adjoint_eigen(Side::Lower).map_err(failed)?;
-    let (vectors, values) = (eigen.U(), eigen.S().column_vector());
-    let order = (0..matrix.columns).rev();
-    Ok(Components {
-        directions: order.clone().map(|index| signed(vectors.col(index).iter().copied().collect())).collect(),
-        variances: order.map(|index| values[index].max(0.0)).collect(),
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let rows = cx.parts.map_or(0, |parts| parts.train.len()) as u64;
+    let memory = (width as u64).saturating_mul(24 * width as u64 + 12 * rows);
+    let blank = InputStep::Project { mean: vec![0.0; width], components: vec![0.0; keep * width], rows: keep };
+    Ok(Effect { memory, ..Effect::same_shape(&change::planned(cx.outline, blank)) })
+}
+
+/// Features from which on a few components are searched for rather than all computed.
+const WIDE: usize = 1000;
+
+/// The components around `means`: all of them, or only `keep` of a wide table.
+pub(super) fn principal(
+    table: &Features,
+    means: &[f64],
+    keep: Option<usize>,
+    cx: &Cx<'_>,
+) -> Result<Components, PassError> {
+    let few = |keep: &usize| table.columns > WIDE && keep * 10 < table.rows.min(table.columns) * 8;
+    Ok(match keep.filter(few) {
+        Some(keep) => randomized(table, means, keep, &mut cx.stream.split("directions").rng())?,
+        None => components(table, means)?,
     })
 }
 
-fn at(columns: &[Vec<f64>], column: usize, row: usize) -> f64 {
-    columns.get(column).and_then(|cells| cells.get(row)).copied().unwrap_or(0.0)
-}
-
-/// The direction with the sign that makes its entry of largest size positive; the first of equal ones decides.
-fn signed(direction: Vec<f64>) -> Vec<f64> {
-    let largest = direction.iter().copied().reduce(|best, entry| if entry.abs() > best.abs() { entry } else { best });
-    let sign = if largest.unwrap_or(1.0) < 0.0 { -1.0 } else { 1.0 };
-    direction.into_iter().map(|entry| entry * sign).collect()
-}
-
-impl Components {
-    fn ratios(&self) -> impl Iterator<Item = f64> + '_ {
-        let total: f64 = self.variances.iter().sum();
-        self.variances.iter().map(move |variance| if total > 0.0 { variance / total } else { 0.0 })
-    }
-
-    /// The fewest components whose share of the variance exceeds `share`.
-    fn exceeding(&self, share: f64) -> usize {
-        let mut sum = 0.0;
-        let enough = |ratio: f64| {
-            sum += ratio;
-            sum > share
-        };
-        self.ratios().position(enough).map_or(self.variances.len(), |place| place + 1)
-    }
-
-    /// The first components, row after row.
-    fn first(&self, keep: usize) -> Vec<f32> {
-        self.directions.iter().take(keep).flatten().map(|&entry| entry as f32).collect()
-    }
-
-    fn receipt(&self, keep: usize) -> Receipt {
-        let explained: f64 = self.ratios().take(keep).sum();
-        let component = |(index, (variance, ratio)): (usize, (&f64, f64))| {
-            let figures = [("explained_variance", *variance), ("explained_variance_ratio", ratio)];
-            let figures = figures.map(|(name, value)| (name.to_owned(), value));
-            (format!("component {index}"), IndexMap::from(figures))
-        };
-        let share = explained * 100.0;
-        Receipt {
-            summary: format!(
-                "{} for {}, {share:.1}% of the variance",
-                counted(keep, "component"),
-                counted(self.variances.len(), "feature")
-            ),
-            sites: self.variances.iter().zip(self.ratios()).take(keep).enumerate().map(component).collect(),
-            figures: [("components", keep as f64), ("explained_variance_ratio", explained)]
-                .map(|(name, value)| (name.to_owned(), value))
-                .into(),
-            ..Receipt::default()
-        }
+fn receipt(found: &Components, keep: usize, width: usize) -> Receipt {
+    let explained: f64 = found.ratios().take(keep).sum();
+    let component = |(index, (variance, ratio)): (usize, (&f64, f64))| {
+        let figures = [("explained_variance", *variance), ("explained_variance_ratio", ratio)];
+        (format!("component {index}"), figures.map(|(name, value)| (name.to_owned(), value)).into())
+    };
+    let share = explained * 100.0;
+    Receipt {
+        summary: format!(
+            "{} for {}, {share:.1}% of the variance",
+            counted(keep, "component"),
+            counted(width, "feature")
+        ),
+        sites: found.variances.iter().zip(found.ratios()).take(keep).enumerate().map(component).collect(),
+        figures: IndexMap::from(
+            [("components", keep as f64), ("explained_variance_ratio", explained)]
+                .map(|(name, value)| (name.to_owned(), value)),
+        ),
+        ..Receipt::default()
     }
 }
 
@@ -262,5 +224,17 @@ mod tests {
         assert_eq!(problems[0].pointer, "/keep");
         let problems = bench().plan::<Pca>(&json!({"keep": 1, "variance": 0.5}), &model).unwrap_err();
         assert_eq!(problems[0].message, "cannot be given together with `keep`");
+    }
+
+    #[test]
+    fn whitened_components_have_one_variance() {
+        let model = built(&[2], inputs(2), labels(&["a", "b"]));
+        let bench = bench();
+        let outcome = bench.run::<Pca>(&json!({"keep": 1, "whiten": true}), &model).unwrap();
+        let seen = bench.with_cx(&outcome.model, |cx| cx.training_features(&outcome.model).unwrap().0.data);
+        // Coordinates sqrt(5), -sqrt(5), 0, 0 over a deviation of sqrt(10 / 3).
+        for (found, expected) in seen.iter().zip([1.5_f32.sqrt(), -(1.5_f32.sqrt()), 0.0, 0.0]) {
+            assert!((found - expected).abs() < 1e-6, "{seen:?}");
+        }
     }
 }

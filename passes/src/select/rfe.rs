@@ -1,20 +1,16 @@
 //! `select/rfe`: recursive feature elimination with a linear model.
 
-use indexmap::IndexMap;
-use paring_data::Targets;
-use paring_model::inputs::Matrix;
-use paring_model::{Checkpoint, InputStep};
-use paring_train::linear::{LinearModel, fit_linear};
+use paring_model::Checkpoint;
+use paring_statistics::elimination::{Settings, eliminate};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
-use super::{change, features};
+use super::{change, features, subset};
 use crate::context::Cx;
 use crate::effect::{Effect, PlanCx};
 use crate::error::{PassError, Problem};
 use crate::pass::{Definition, Leaves, Needs, PassInfo};
-use crate::receipt::{Outcome, Receipt};
+use crate::receipt::Outcome;
 
 /// Drops, a few at a time, the features that a linear model can best do without.
 ///
@@ -38,12 +34,11 @@ use crate::receipt::{Outcome, Receipt};
 /// values shrink the coefficients of features that say the same, larger ones let a few stand out.
 ///
 /// # Cost and limits
-/// One fit for each round, each begun at the one before. Two thousand rows of 64 features take a few seconds. Works on
-/// models that read a list of features, not on images.
+/// One fit for each round, each begun at the one before. Works on models that read a list of features, not on images.
 ///
 /// # Source
-/// Guyon et al. 2002, "Gene Selection for Cancer Classification using Support Vector Machines", section 4, with logistic
-/// or ridge regression in place of the support vector machine; the same order as scikit-learn's `RFE`.
+/// Guyon et al. 2002, "Gene Selection for Cancer Classification using Support Vector Machines", section 4, with
+/// logistic or ridge regression in place of the support vector machine; the same order as scikit-learn's `RFE`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RfeParameters {
@@ -69,12 +64,6 @@ fn one_float() -> f64 {
     1.0
 }
 
-impl RfeParameters {
-    fn kept(&self, width: usize) -> usize {
-        self.keep.unwrap_or(width / 2)
-    }
-}
-
 /// The pass.
 pub struct Rfe;
 
@@ -84,7 +73,7 @@ impl Definition for Rfe {
     const INFO: PassInfo = PassInfo {
         id: "select/rfe",
         summary: "keep the features that a linear model can least do without",
-        version: 1,
+        version: 2,
         needs: &[Needs::TrainRows, Needs::FlatInputs],
         leaves: &[Leaves::Inputs, Leaves::Shapes],
     };
@@ -92,116 +81,22 @@ impl Definition for Rfe {
     const TAKES_TARGETS: bool = false;
 
     fn plan(parameters: &RfeParameters, cx: &PlanCx<'_>) -> Result<Effect, Vec<Problem>> {
-        let mut problems = change::problems(cx);
         let width = change::width(cx.outline);
-        let keep = parameters.kept(width);
-        if width > 0 && !(1..width).contains(&keep) {
-            let wanted = format!("1 (inclusive) to {width} (exclusive), the features that the model reads");
-            problems.push(Problem::new("/keep", format!("is `{keep}`, expected a number from {wanted}")));
-        }
-        if !problems.is_empty() {
-            return Err(problems);
-        }
-        let outline = change::planned(cx.outline, InputStep::Select { keep: (0..keep).collect(), from: width });
+        let keep = subset::kept(parameters.keep, width);
+        let effect = subset::plan(keep, 12, cx)?;
         let rounds = (width - keep).div_ceil(parameters.step);
-        let memory = cx.parts.map_or(0, |parts| parts.train.len() as u64).saturating_mul(width as u64 * 12);
-        let notes = vec![format!("{keep} of {width} features stay, after {rounds} rounds")];
-        Ok(Effect { memory, notes, ..Effect::same_shape(&outline) })
+        Ok(Effect { notes: vec![format!("{keep} of {width} features stay, after {rounds} rounds")], ..effect })
     }
 
-    fn run(parameters: &RfeParameters, cx: &mut Cx<'_>, mut model: Checkpoint) -> Result<Outcome, PassError> {
-        let (matrix, targets) = cx.training_features(&model)?;
-        let classes = model.outputs().map_or(0, |outputs| outputs.width());
-        let elimination = eliminate(parameters, cx, (&matrix, &targets), classes)?;
-        let names = model.inputs().map(|inputs| inputs.feature_names()).unwrap_or_default();
-        let receipt = elimination.receipt(&names);
-        let step = InputStep::Select { keep: elimination.keep, from: matrix.columns };
-        change::apply(&mut model, step, &features::means(&matrix))?;
-        Ok(Outcome { model, receipt })
-    }
-}
-
-/// What is left, and in which order the rest went.
-struct Elimination {
-    /// Features that stay, ascending.
-    keep: Vec<usize>,
-    /// Features that went, first to last, each with its round.
-    gone: Vec<(usize, usize)>,
-    /// Rounds.
-    rounds: usize,
-}
-
-fn eliminate(
-    parameters: &RfeParameters,
-    cx: &Cx<'_>,
-    (features, targets): (&Matrix, &Targets),
-    classes: usize,
-) -> Result<Elimination, PassError> {
-    let width = features.columns;
-    let wanted = parameters.kept(width).max(1);
-    let mut left = Elimination { keep: (0..width).collect(), gone: Vec::new(), rounds: 0 };
-    let mut start: Option<LinearModel> = None;
-    while left.keep.len() > wanted {
-        cx.check_cancelled()?;
-        cx.services.progress(width - left.keep.len(), width - wanted, "features dropped");
-        let matrix = features::keep(features, &left.keep);
-        let model = fit_linear(&matrix, targets, classes, parameters.c, start.as_ref())?;
-        let count = parameters.step.min(left.keep.len() - wanted);
-        let worst = smallest(&model, left.keep.len(), count);
-        start = Some(without(&model, left.keep.len(), &worst));
-        left.rounds += 1;
-        left.drop_all(&worst);
-    }
-    Ok(left)
-}
-
-/// Places of the `count` features with the smallest sums of squared coefficients; the earlier of equal ones.
-fn smallest(model: &LinearModel, width: usize, count: usize) -> Vec<usize> {
-    let mut scored: Vec<(f64, usize)> = (0..width).map(|place| (weight(model, width, place), place)).collect();
-    scored.sort_by(|one, other| one.0.total_cmp(&other.0).then(one.1.cmp(&other.1)));
-    scored.into_iter().take(count).map(|(_, place)| place).collect()
-}
-
-fn weight(model: &LinearModel, width: usize, place: usize) -> f64 {
-    model.coefficients.iter().skip(place).step_by(width.max(1)).map(|coefficient| coefficient * coefficient).sum()
-}
-
-/// The model over the features that are left: where the next fit begins.
-fn without(model: &LinearModel, width: usize, places: &[usize]) -> LinearModel {
-    let stays = |(index, _): &(usize, &f64)| !places.contains(&(index % width.max(1)));
-    let coefficients = model.coefficients.iter().enumerate().filter(stays).map(|(_, &number)| number).collect();
-    LinearModel { coefficients, ..model.clone() }
-}
-
-impl Elimination {
-    fn drop_all(&mut self, places: &[usize]) {
-        let features: Vec<usize> = places.iter().filter_map(|&place| self.keep.get(place).copied()).collect();
-        self.keep.retain(|feature| !features.contains(feature));
-        self.gone.extend(features.into_iter().map(|feature| (feature, self.rounds)));
-    }
-
-    /// 1 for what stays, 2 for what went last, and so on.
-    fn rank(&self, feature: usize) -> usize {
-        let round = self.gone.iter().find(|(gone, _)| *gone == feature).map(|(_, round)| *round);
-        round.map_or(1, |round| self.rounds - round + 2)
-    }
-
-    fn receipt(&self, names: &[String]) -> Receipt {
-        let name = |&feature: &usize| names.get(feature).cloned().unwrap_or_default();
-        let rank = |(feature, name): (usize, &String)| {
-            (name.clone(), IndexMap::from([("rank".to_owned(), self.rank(feature) as f64)]))
-        };
-        let gone: Vec<String> = self.gone.iter().map(|(feature, _)| name(feature)).collect();
-        let kept: Vec<String> = self.keep.iter().map(name).collect();
-        Receipt {
-            summary: format!("kept {} of {} features", kept.len(), names.len()),
-            sites: names.iter().enumerate().map(rank).collect(),
-            figures: [("features", kept.len()), ("rounds", self.rounds)]
-                .map(|(name, count)| (name.to_owned(), count as f64))
-                .into(),
-            details: IndexMap::from([("kept".to_owned(), json!(kept)), ("dropped".to_owned(), json!(gone))]),
-            ..Receipt::default()
-        }
+    fn run(parameters: &RfeParameters, cx: &mut Cx<'_>, model: Checkpoint) -> Result<Outcome, PassError> {
+        let (table, answers) = features::with_answers(cx, &model)?;
+        let keep = subset::kept(parameters.keep, table.columns);
+        let settings = Settings { keep, step: parameters.step, c: parameters.c };
+        let found = eliminate(&table, &answers, &settings, &mut features::tick(cx, "features dropped"))?;
+        let ranks: Vec<f64> = (0..table.columns).map(|feature| found.rank(feature) as f64).collect();
+        let mut receipt = subset::receipt(&model, &[("rank", ranks.as_slice())], &found.keep);
+        receipt.figures.insert("rounds".to_owned(), found.rounds as f64);
+        subset::finish(model, &table, found.keep, receipt)
     }
 }
 

@@ -1,24 +1,23 @@
 //! `select/variance`: features that hardly vary go.
 
-use indexmap::IndexMap;
-use paring_model::{Checkpoint, InputStep, Inputs};
+use paring_model::Checkpoint;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{change, features};
+use super::{features, subset};
 use crate::context::Cx;
 use crate::effect::{Effect, PlanCx};
 use crate::error::{PassError, Problem};
 use crate::pass::{Definition, Leaves, Needs, PassInfo};
-use crate::receipt::{Outcome, Receipt};
+use crate::receipt::Outcome;
 
 /// Drops the features whose variance over the training rows is at most a threshold.
 ///
 /// # What it does
 /// Takes the population variance of each feature over the training rows, in the feature's own unit: before the scaling,
-/// which would make all variances 1 (categories are 0 and 1; after a projection the components are what varies). Features
-/// at or below the threshold are dropped from the model's inputs. The model still takes whole raw rows. Where it is
-/// trained already, its first layer takes the dropped features to be at their training mean.
+/// which would make all variances 1 (categories are 0 and 1; after a projection the components are what varies).
+/// Features at or below the threshold are dropped from the model's inputs. The model still takes whole raw rows. Where
+/// it is trained already, its first layer takes the dropped features to be at their training mean.
 ///
 /// # When to use
 /// First, to drop constant columns and near-constant ones; with the threshold 0 it costs nothing but what says nothing.
@@ -62,44 +61,16 @@ impl Definition for Variance {
     const TAKES_TARGETS: bool = false;
 
     fn plan(_: &VarianceParameters, cx: &PlanCx<'_>) -> Result<Effect, Vec<Problem>> {
-        let problems = change::problems(cx);
-        if !problems.is_empty() {
-            return Err(problems);
-        }
-        let width = change::width(cx.outline);
-        let notes = vec![format!("how many of the {width} features stay is known once the training rows are read")];
-        let memory = cx.parts.map_or(0, |parts| parts.train.len() as u64).saturating_mul(width as u64 * 4);
-        Ok(Effect { exact: false, notes, memory, ..Effect::same_shape(cx.outline) })
+        subset::plan_unknown(4, cx)
     }
 
-    fn run(parameters: &VarianceParameters, cx: &mut Cx<'_>, mut model: Checkpoint) -> Result<Outcome, PassError> {
-        let (matrix, _) = cx.training_features(&model)?;
-        let unknown = || PassError::Failed("the model does not say how it reads raw rows".to_owned());
-        let inputs = model.inputs().cloned().ok_or_else(unknown)?;
-        let variances = own_variances(cx, &model, &inputs)?;
+    fn run(parameters: &VarianceParameters, cx: &mut Cx<'_>, model: Checkpoint) -> Result<Outcome, PassError> {
+        let variances = features::own_unit(cx, &model)?.variances();
         let keep = above(&variances, parameters.threshold)?;
-        let receipt = receipt(&inputs.feature_names(), &variances, &keep);
-        let step = InputStep::Select { keep, from: matrix.columns };
-        change::apply(&mut model, step, &features::means(&matrix))?;
-        Ok(Outcome { model, receipt })
+        let receipt = subset::receipt(&model, &[("variance", variances.as_slice())], &keep);
+        let training = features::features(cx, &model)?;
+        subset::finish(model, &training, keep, receipt)
     }
-}
-
-/// The variance of each feature in its own unit: before any scaling that follows the encoding or the last projection.
-fn own_variances(cx: &Cx<'_>, model: &Checkpoint, inputs: &Inputs) -> Result<Vec<f64>, PassError> {
-    let projected = inputs.steps.iter().rposition(|step| matches!(step, InputStep::Project { .. }));
-    let (before, after) = inputs.steps.split_at(projected.map_or(0, |place| place + 1));
-    let mut unscaled = model.clone();
-    unscaled.set_inputs(Inputs {
-        columns: inputs.columns.clone(),
-        steps: before.to_vec(),
-        shape: inputs.shape.clone(),
-    });
-    let (raw, _) = cx.training_features(&unscaled)?;
-    Ok(after.iter().fold(features::variances(&raw), |variances, step| match step {
-        InputStep::Select { keep, .. } => keep.iter().filter_map(|&index| variances.get(index).copied()).collect(),
-        InputStep::Scale { .. } | InputStep::Project { .. } => variances,
-    }))
 }
 
 /// The features above the threshold.
@@ -120,19 +91,6 @@ fn above(variances: &[f64], threshold: f64) -> Result<Vec<usize>, PassError> {
         )));
     }
     Ok(keep)
-}
-
-fn receipt(names: &[String], variances: &[f64], keep: &[usize]) -> Receipt {
-    let feature = |(index, (name, variance)): (usize, (&String, &f64))| {
-        let kept = f64::from(u8::from(keep.binary_search(&index).is_ok()));
-        (name.clone(), IndexMap::from([("variance".to_owned(), *variance), ("kept".to_owned(), kept)]))
-    };
-    Receipt {
-        summary: format!("kept {} of {} features", keep.len(), names.len()),
-        sites: names.iter().zip(variances).enumerate().map(feature).collect(),
-        figures: IndexMap::from([("features".to_owned(), keep.len() as f64)]),
-        ..Receipt::default()
-    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 
 mod minilm;
 mod smollm2;
+mod tables;
 
 use std::path::PathBuf;
 

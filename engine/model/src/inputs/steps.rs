@@ -1,8 +1,8 @@
-//! The steps on the encoded matrix: scale, select, project.
+//! The steps on the encoded matrix. Quantiles and products have files of their own.
 
 use candle_core::{Device, Tensor};
 
-use super::{InputStep, Matrix};
+use super::{InputStep, Matrix, polynomial, quantile};
 use crate::error::{ModelError, Result};
 
 impl InputStep {
@@ -12,6 +12,10 @@ impl InputStep {
             InputStep::Scale { mean, .. } => mean.len(),
             InputStep::Select { keep, .. } => keep.len(),
             InputStep::Project { rows, .. } => *rows,
+            InputStep::Quantile { columns, .. } => *columns,
+            InputStep::Polynomial { degree, interactions_only, from } => {
+                polynomial::width(*from, *degree, *interactions_only)
+            }
         }
     }
 
@@ -19,7 +23,8 @@ impl InputStep {
     pub fn reads(&self) -> usize {
         match self {
             InputStep::Scale { mean, .. } | InputStep::Project { mean, .. } => mean.len(),
-            InputStep::Select { from, .. } => *from,
+            InputStep::Select { from, .. } | InputStep::Polynomial { from, .. } => *from,
+            InputStep::Quantile { columns, .. } => *columns,
         }
     }
 
@@ -33,13 +38,22 @@ impl InputStep {
             InputStep::Scale { mean, scale } => Ok(scaled(matrix, mean, scale)),
             InputStep::Select { keep, .. } => Ok(selected(&matrix, keep)),
             InputStep::Project { mean, components, rows } => projected(matrix, mean, components, *rows),
+            InputStep::Quantile { quantiles, count, normal, .. } => {
+                Ok(quantile::applied(matrix, quantiles, *count, *normal))
+            }
+            InputStep::Polynomial { degree, interactions_only, .. } => {
+                polynomial::applied(&matrix, *degree, *interactions_only)
+            }
         }
     }
 
     /// The names of what comes out, given those of what goes in.
     pub(super) fn names(&self, names: Vec<String>) -> Vec<String> {
         match self {
-            InputStep::Scale { .. } => names,
+            InputStep::Scale { .. } | InputStep::Quantile { .. } => names,
+            InputStep::Polynomial { degree, interactions_only, .. } => {
+                polynomial::names(&names, *degree, *interactions_only)
+            }
             InputStep::Select { keep, .. } => keep.iter().filter_map(|&index| names.get(index).cloned()).collect(),
             InputStep::Project { rows, .. } => (0..*rows).map(|index| format!("component {index}")).collect(),
         }
@@ -63,6 +77,8 @@ impl InputStep {
                 let (numbers, columns) = (components.len(), mean.len());
                 Err(format!("has {numbers} numbers in its components, expected {rows} x {columns}"))
             }
+            InputStep::Quantile { quantiles, count, columns, .. } => quantile::check(quantiles, *count, *columns),
+            InputStep::Polynomial { degree, from, .. } => polynomial::check(*from, *degree),
         }
     }
 }

@@ -1,10 +1,9 @@
 //! Coefficients of scikit-learn 1.9.1 (numpy 2.4; `tol` 1e-10) on every fifth row of iris, and the edges.
 
-use paring_data::Targets;
-use paring_model::inputs::Matrix;
 use rstest::rstest;
 
 use super::{LinearModel, fit_linear};
+use crate::{Answers, Features};
 
 /// Sepal length, sepal width, petal length, petal width; ten rows of each class.
 #[rustfmt::skip]
@@ -41,13 +40,13 @@ const FLOWERS: [[f32; 4]; 30] = [
     [6.7, 3.0, 5.2, 2.3],
 ];
 
-fn flowers(rows: &[[f32; 4]], columns: usize) -> Matrix {
+fn flowers(rows: &[[f32; 4]], columns: usize) -> Features {
     let data: Vec<f32> = rows.iter().flat_map(|row| row.iter().copied().take(columns)).collect();
-    Matrix { rows: rows.len(), columns, data }
+    Features { rows: rows.len(), columns, data }
 }
 
-fn classes(rows: usize) -> Targets {
-    Targets::Classes((0..rows as u32).map(|row| row / 10).collect())
+fn classes(rows: usize) -> Answers {
+    Answers::Classes { numbers: (0..rows as u32).map(|row| row / 10).collect(), count: rows / 10 }
 }
 
 fn assert_close(found: &[f64], expected: &[f64]) {
@@ -59,7 +58,7 @@ fn assert_close(found: &[f64], expected: &[f64]) {
 
 #[test]
 fn three_classes_agree_with_scikit_learn() {
-    let model = fit_linear(&flowers(&FLOWERS, 4), &classes(30), 3, 1.0, None).unwrap();
+    let model = fit_linear(&flowers(&FLOWERS, 4), &classes(30), 1.0, None).unwrap();
     let coefficients = [
         -0.37334067,
         0.40452977,
@@ -80,15 +79,15 @@ fn three_classes_agree_with_scikit_learn() {
 
 #[test]
 fn two_classes_agree_with_scikit_learn() {
-    let model = fit_linear(&flowers(&FLOWERS[10..], 4), &classes(20), 2, 1.0, None).unwrap();
+    let model = fit_linear(&flowers(&FLOWERS[10..], 4), &classes(20), 1.0, None).unwrap();
     assert_close(&model.coefficients, &[0.68723206, 0.068804546, 1.5298202, 1.1658145]);
     assert_close(&model.intercepts, &[-14.463371]);
 }
 
 #[test]
 fn ridge_agrees_with_scikit_learn() {
-    let widths = Targets::Values(FLOWERS.iter().map(|row| row[3]).collect());
-    let model = fit_linear(&flowers(&FLOWERS, 3), &widths, 0, 2.0, None).unwrap();
+    let widths = Answers::Numbers(FLOWERS.iter().map(|row| row[3]).collect());
+    let model = fit_linear(&flowers(&FLOWERS, 3), &widths, 2.0, None).unwrap();
     assert_close(&model.coefficients, &[-0.12666305, 0.24152996, 0.50141755]);
     assert_close(&model.intercepts, &[-0.66964113]);
 }
@@ -96,9 +95,9 @@ fn ridge_agrees_with_scikit_learn() {
 #[test]
 fn a_warm_start_needs_fewer_iterations() {
     let (inputs, targets) = (flowers(&FLOWERS, 4), classes(30));
-    let cold = fit_linear(&inputs, &targets, 3, 1.0, None).unwrap();
+    let cold = fit_linear(&inputs, &targets, 1.0, None).unwrap();
     let near = LinearModel { coefficients: cold.coefficients.iter().map(|w| w + 1e-3).collect(), ..cold.clone() };
-    let warm = fit_linear(&inputs, &targets, 3, 1.0, Some(&near)).unwrap();
+    let warm = fit_linear(&inputs, &targets, 1.0, Some(&near)).unwrap();
     assert!(warm.iterations < cold.iterations, "{} against {}", warm.iterations, cold.iterations);
     assert_close(&warm.coefficients, &cold.coefficients);
 }
@@ -106,17 +105,18 @@ fn a_warm_start_needs_fewer_iterations() {
 #[test]
 fn a_feature_that_never_changes_gets_no_weight() {
     let rows: Vec<[f32; 4]> = FLOWERS.iter().map(|row| [row[0], row[1], 0.0, row[3]]).collect();
-    let model = fit_linear(&flowers(&rows, 4), &classes(30), 3, 1.0, None).unwrap();
+    let model = fit_linear(&flowers(&rows, 4), &classes(30), 1.0, None).unwrap();
     assert_eq!((model.coefficients[2], model.coefficients[6], model.coefficients[10]), (0.0, 0.0, 0.0));
 }
 
 #[rstest]
-#[case(Targets::Classes(vec![1, 1]), 1.0, "a linear classifier needs rows of at least 2 classes, found 1")]
-#[case(Targets::Classes(vec![0, 9]), 1.0, "class number 9 is unknown; there are 2 classes")]
-#[case(Targets::Classes(vec![0, 1]), 0.0, "C is `0`, expected a number above 0")]
-#[case(Targets::Classes(vec![0]), 1.0, "there are 1 targets for 2 rows")]
-fn what_cannot_be_fitted_is_an_error(#[case] targets: Targets, #[case] c: f64, #[case] expected: &str) {
-    let message = fit_linear(&flowers(&FLOWERS[..2], 4), &targets, 2, c, None).unwrap_err().to_string();
+#[case(vec![1, 1], 1.0, "a linear classifier needs rows of at least 2 classes, found 1")]
+#[case(vec![0, 9], 1.0, "class number 9 is unknown; there are 2 classes")]
+#[case(vec![0, 1], 0.0, "C is `0`, expected a number above 0")]
+#[case(vec![0], 1.0, "there are 1 targets for 2 rows")]
+fn what_cannot_be_fitted_is_an_error(#[case] numbers: Vec<u32>, #[case] c: f64, #[case] expected: &str) {
+    let answers = Answers::Classes { numbers, count: 2 };
+    let message = fit_linear(&flowers(&FLOWERS[..2], 4), &answers, c, None).unwrap_err().to_string();
     assert_eq!(message, expected);
 }
 
@@ -124,6 +124,7 @@ fn what_cannot_be_fitted_is_an_error(#[case] targets: Targets, #[case] c: f64, #
 fn a_cell_that_is_no_number_is_named() {
     let mut inputs = flowers(&FLOWERS[..2], 4);
     inputs.data[6] = f32::NAN;
-    let message = fit_linear(&inputs, &Targets::Classes(vec![0, 1]), 2, 1.0, None).unwrap_err().to_string();
+    let message =
+        fit_linear(&inputs, &Answers::Classes { numbers: vec![0, 1], count: 2 }, 1.0, None).unwrap_err().to_string();
     assert_eq!(message, "feature 3 of row 2 is not a finite number");
 }

@@ -3,15 +3,15 @@
 use faer::linalg::matmul::matmul;
 use faer::linalg::solvers::Solve as _;
 use faer::{Accum, Mat, Par, Side};
-use paring_model::inputs::Matrix;
 
-use super::{LinearModel, mismatch};
-use crate::error::Result;
+use super::LinearModel;
+use crate::Features;
+use crate::error::{Result, mismatch};
 
 /// See [`super::fit_linear`].
-pub(super) fn fit(inputs: &Matrix, values: &[f32], c: f64) -> Result<LinearModel> {
+pub(super) fn fit(inputs: &Features, values: &[f32], c: f64) -> Result<LinearModel> {
     let (rows, features) = (inputs.rows, inputs.columns);
-    let means = column_means(inputs);
+    let means = inputs.means();
     let mean = values.iter().copied().map(f64::from).sum::<f64>() / rows as f64;
     let mut x = Mat::zeros(rows, features);
     for (row, cells) in inputs.data.chunks(features.max(1)).enumerate() {
@@ -24,22 +24,11 @@ pub(super) fn fit(inputs: &Matrix, values: &[f32], c: f64) -> Result<LinearModel
     matmul(gram.as_mut(), Accum::Add, x.transpose(), x.as_ref(), 1.0, Par::Seq);
     let mut moment = Mat::zeros(features, 1);
     matmul(moment.as_mut(), Accum::Replace, x.transpose(), y.as_ref(), 1.0, Par::Seq);
-    let factor = gram
-        .llt(Side::Lower)
-        .map_err(|_| mismatch("features depend on each other; give C a finite value".to_owned()))?;
+    let factor = gram.llt(Side::Lower).map_err(|_| mismatch("features depend on each other; give C a finite value"))?;
     let solved = factor.solve(&moment);
     let coefficients: Vec<f64> = (0..features).map(|feature| solved[(feature, 0)]).collect();
     let rest = &gram * &solved - &moment;
     let gradient = (0..features).fold(0.0_f64, |largest, feature| largest.max(rest[(feature, 0)].abs()));
     let intercept = mean - coefficients.iter().zip(&means).map(|(weight, mean)| weight * mean).sum::<f64>();
     Ok(LinearModel { coefficients, intercepts: vec![intercept], iterations: 1, gradient })
-}
-
-fn column_means(inputs: &Matrix) -> Vec<f64> {
-    let mut sums = vec![0.0; inputs.columns];
-    for cells in inputs.data.chunks(inputs.columns.max(1)) {
-        sums.iter_mut().zip(cells).for_each(|(sum, cell)| *sum += f64::from(*cell));
-    }
-    sums.iter_mut().for_each(|sum| *sum /= inputs.rows as f64);
-    sums
 }
