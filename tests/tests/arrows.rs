@@ -17,7 +17,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("paring-model", &[]),
     ("paring-data", &["paring-model"]),
     ("paring-train", &["paring-model", "paring-data"]),
-    ("paring-passes", &["paring-schema", "paring-train", "paring-model", "paring-data"]),
+    ("paring-search", &[]),
+    ("paring-passes", &["paring-schema", "paring-train", "paring-model", "paring-data", "paring-search"]),
     ("paring-plugin-abi", &[]),
     ("paring-plugin-host", &["paring-plugin-abi", "paring-passes"]),
     (
