@@ -18,7 +18,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("paring-data", &["paring-model"]),
     ("paring-train", &["paring-model", "paring-data"]),
     ("paring-statistics", &[]),
-    ("paring-passes", &["paring-schema", "paring-train", "paring-model", "paring-data", "paring-statistics"]),
+    ("paring-search", &[]),
+    ("paring-passes", &["paring-schema", "paring-train", "paring-model", "paring-data", "paring-statistics", "paring-search"]),
     ("paring-plugin-abi", &[]),
     ("paring-plugin-host", &["paring-plugin-abi", "paring-passes"]),
     (
