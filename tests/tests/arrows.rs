@@ -19,7 +19,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("paring-train", &["paring-model", "paring-data"]),
     ("paring-statistics", &[]),
     ("paring-search", &[]),
-    ("paring-passes", &["paring-schema", "paring-train", "paring-model", "paring-data", "paring-statistics", "paring-search"]),
+    (
+        "paring-passes",
+        &["paring-schema", "paring-train", "paring-model", "paring-data", "paring-statistics", "paring-search"],
+    ),
     ("paring-plugin-abi", &[]),
     ("paring-plugin-host", &["paring-plugin-abi", "paring-passes"]),
     (
