@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::choose::{Objectives, Pick};
 use super::space::{self, Space};
-use super::trials::{self, Bindings};
+use super::trials::{self, Bindings, Tried};
 use crate::context::Cx;
 use crate::effect::{Effect, PlanCx};
 use crate::error::{PassError, Problem};
@@ -93,7 +93,8 @@ impl Definition for Grid {
 
     fn run(parameters: &GridParameters, cx: &mut Cx<'_>, model: Checkpoint) -> Result<Outcome, PassError> {
         let all = combinations(&parameters.space);
-        trials::run(cx, &model, &parameters.objectives, &parameters.pick, &all)
+        let next = |tried: &[Tried]| all.get(tried.len()).cloned();
+        trials::run(cx, &model, &parameters.objectives, &parameters.pick, all.len(), next)
     }
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::choose::{Objectives, Pick};
 use super::space::{self, Space};
-use super::trials::{self, Bindings};
+use super::trials::{self, Bindings, Tried};
 use crate::context::Cx;
 use crate::effect::{Effect, PlanCx};
 use crate::error::{PassError, Problem};
@@ -31,7 +31,8 @@ const DRAWS: usize = 1000;
 /// For any number of variables, continuous ones among them, when little is known about them.
 ///
 /// # When not to
-/// For a handful of combinations, which `sweep/grid` tries completely.
+/// For a handful of combinations, which `sweep/grid` tries completely; and where a trial takes long, `sweep/bayes` and
+/// `sweep/tpe` learn from each one.
 ///
 /// # Parameters
 /// `space` names the variables, `trials` says how many draws. `objectives` names measures of the recipe, most important
@@ -82,12 +83,7 @@ impl Definition for Random {
 
     fn check(parameters: &RandomParameters) -> Vec<Problem> {
         let mut problems = space::problems(&parameters.space);
-        for (name, axis) in &parameters.space {
-            if axis.points.is_some() {
-                let message = "has `points`, which only a grid uses";
-                problems.push(Problem::new(format!("/space/{name}/points"), message).help("remove `points`"));
-            }
-        }
+        problems.extend(space::points_problems(&parameters.space));
         problems
     }
 
@@ -102,15 +98,14 @@ impl Definition for Random {
 
     fn run(parameters: &RandomParameters, cx: &mut Cx<'_>, model: Checkpoint) -> Result<Outcome, PassError> {
         let drawn = draw(&parameters.space, draws(parameters), &cx.stream.split("draws"));
-        trials::run(cx, &model, &parameters.objectives, &parameters.pick, &drawn)
+        let next = |tried: &[Tried]| drawn.get(tried.len()).cloned();
+        trials::run(cx, &model, &parameters.objectives, &parameters.pick, drawn.len(), next)
     }
 }
 
 /// How many different combinations are drawn.
 fn draws(parameters: &RandomParameters) -> usize {
-    let combinations =
-        parameters.space.values().try_fold(1_usize, |product, axis| Some(product.saturating_mul(axis.count()?)));
-    combinations.map_or(parameters.trials, |most| parameters.trials.min(most))
+    space::combinations(&parameters.space).map_or(parameters.trials, |most| parameters.trials.min(most))
 }
 
 /// Draws that many different combinations. Where chance does not find another one, there are fewer.

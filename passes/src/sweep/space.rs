@@ -56,6 +56,19 @@ pub(super) fn problems(space: &Space) -> Vec<Problem> {
     space.iter().filter_map(|(name, axis)| axis.problem(&format!("/space/{name}"))).collect()
 }
 
+/// Axes that say how many points a grid tries of them, for passes that are no grid.
+pub(super) fn points_problems(space: &Space) -> impl Iterator<Item = Problem> {
+    space.iter().filter(|(_, axis)| axis.points.is_some()).map(|(name, _)| {
+        let message = "has `points`, which only a grid uses";
+        Problem::new(format!("/space/{name}/points"), message).help("remove `points`")
+    })
+}
+
+/// How many different combinations there are; `None` with a continuous range.
+pub(super) fn combinations(space: &Space) -> Option<usize> {
+    space.values().try_fold(1_usize, |product, axis| Some(product.saturating_mul(axis.count()?)))
+}
+
 impl Axis {
     fn problem(&self, pointer: &str) -> Option<Problem> {
         let kinds = [self.choice.is_some(), self.range.is_some(), self.int.is_some()];

@@ -15,6 +15,14 @@ use crate::wording::counted;
 /// What a sweep's trial binds.
 pub(super) type Bindings = IndexMap<String, Value>;
 
+/// A trial that ran.
+pub(super) struct Tried {
+    /// What it bound.
+    pub bindings: Bindings,
+    /// What it measured; `None` when it failed.
+    pub measures: Option<IndexMap<String, f64>>,
+}
+
 /// The effect of a sweep: that of its nested stages with the first value of every variable, not certain.
 pub(super) fn plan(
     cx: &PlanCx<'_>,
@@ -34,33 +42,41 @@ pub(super) fn plan(
     Ok(effect)
 }
 
-/// Runs all trials and chooses. A failed trial is recorded and the sweep goes on.
+/// Runs the trials that `next` binds, at most `most`, until it binds none, and chooses. A failed trial is recorded and the
+/// sweep goes on.
 pub(super) fn run(
     cx: &Cx<'_>,
     model: &Checkpoint,
     objectives: &Objectives,
     pick: &Pick,
-    trials: &[Bindings],
+    most: usize,
+    mut next: impl FnMut(&[Tried]) -> Option<Bindings>,
 ) -> Result<Outcome, PassError> {
+    let mut tried: Vec<Tried> = Vec::new();
     let mut done: Vec<(usize, Trial)> = Vec::new();
     let mut records = Vec::new();
     let mut best = String::new();
-    for (number, bindings) in trials.iter().enumerate() {
+    while tried.len() < most {
         cx.check_cancelled()?;
-        cx.services.progress(number, trials.len(), &format!("trial {} of {}{best}", number + 1, trials.len()));
-        match cx.services.trial(number, model, bindings) {
+        let Some(bindings) = next(&tried) else { break };
+        let number = tried.len();
+        cx.services.progress(number, most, &format!("trial {} of {most}{best}", number + 1));
+        let mut measures = None;
+        match cx.services.trial(number, model, &bindings) {
             Ok(trial) => {
-                records.push(record(number, bindings, Ok(&trial)));
+                records.push(record(number, &bindings, Ok(&trial)));
+                measures = Some(trial.measures.clone());
                 done.push((number, trial));
                 best = best_so_far(objectives, &done);
             }
             Err(PassError::Interrupted) => return Err(PassError::Interrupted),
-            Err(error) => records.push(record(number, bindings, Err(&error))),
+            Err(error) => records.push(record(number, &bindings, Err(&error))),
         }
+        tried.push(Tried { bindings, measures });
     }
     let points: Vec<IndexMap<String, f64>> = done.iter().map(|(_, trial)| trial.measures.clone()).collect();
     let Some(chosen) = choose(objectives, pick, &points) else { return Err(nothing_left(&records)) };
-    let receipt = receipt(objectives, trials, records, &done, &points, chosen);
+    let receipt = receipt(objectives, &tried, records, &done, &points, chosen);
     let (_, trial) = done.swap_remove(chosen);
     Ok(Outcome { model: trial.model, receipt })
 }
@@ -98,22 +114,23 @@ fn nothing_left(records: &[Value]) -> PassError {
 
 fn receipt(
     objectives: &Objectives,
-    trials: &[Bindings],
+    tried: &[Tried],
     records: Vec<Value>,
     done: &[(usize, Trial)],
     points: &[IndexMap<String, f64>],
     chosen: usize,
 ) -> Receipt {
     let number = done[chosen].0;
-    let values: Vec<String> = trials[number].iter().map(|(name, value)| format!("{name} {value}")).collect();
+    let bindings = &tried[number].bindings;
+    let values: Vec<String> = bindings.iter().map(|(name, value)| format!("{name} {value}")).collect();
     let mut receipt = Receipt {
-        summary: format!("chose trial {} of {}: {}", number + 1, trials.len(), values.join(", ")),
+        summary: format!("chose trial {} of {}: {}", number + 1, tried.len(), values.join(", ")),
         ..Receipt::default()
     };
-    receipt.figures.insert("trials".to_owned(), trials.len() as f64);
-    receipt.figures.insert("failed".to_owned(), (trials.len() - done.len()) as f64);
+    receipt.figures.insert("trials".to_owned(), tried.len() as f64);
+    receipt.figures.insert("failed".to_owned(), (tried.len() - done.len()) as f64);
     receipt.figures.insert("chosen".to_owned(), number as f64);
-    receipt.details.insert("chosen_values".to_owned(), json!(trials[number]));
+    receipt.details.insert("chosen_values".to_owned(), json!(bindings));
     if objectives.len() > 1 {
         let front: Vec<usize> = front(objectives, points).into_iter().map(|index| done[index].0).collect();
         receipt.details.insert("pareto_front".to_owned(), json!(front));
