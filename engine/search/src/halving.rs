@@ -1,7 +1,8 @@
 //! Budgets: which trial gets more of it next, and which ones end early.
 //!
 //! Successive halving and Hyperband: Li et al. 2018, "Hyperband: A Novel Bandit-Based Approach to Hyperparameter
-//! Optimization", algorithm 1. ASHA: Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning", algorithm 2.
+//! Optimization", algorithm 1. ASHA: Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning", algorithm
+//! 2.
 
 /// A trial that was given the budget of a rung.
 #[derive(Debug, Clone, Copy, PartialEq)]

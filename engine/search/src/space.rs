@@ -2,8 +2,8 @@
 
 use thiserror::Error;
 
-/// A value a parameter, in the order of the space: a number, a whole number, or the number of a choice. `None` where the
-/// parameter is not active.
+/// A value a parameter, in the order of the space: a number, a whole number, or the number of a choice. `None` where
+/// the parameter is not active.
 pub type Point = Vec<Option<f64>>;
 
 /// What one parameter may be.

@@ -13,14 +13,16 @@ use crate::error::{PassError, Problem};
 use crate::pass::{Definition, Needs, PassInfo};
 use crate::receipt::Outcome;
 
-/// Runs the nested stages with the values from which a model of the trials so far expects most, and keeps the best model.
+/// Runs the nested stages with the values from which a model of the trials so far expects most, and keeps the best
+/// model.
 ///
 /// # What it does
 /// The first ten trials are spread over the space. Then a Gaussian process is fitted to them (Matern 5/2, one length a
-/// variable), to the values as they are or drawn apart at their low end, whichever is likelier; and the point is tried where
-/// the logarithm of expected improvement is largest. With several objectives each trial weights them at random anew; failed
-/// trials count as the worst. Each trial runs the nested stages on the model before the sweep and is measured on the
-/// validation rows. A trial that fails is recorded, and the sweep goes on; all trials stand in the report.
+/// variable), to the values as they are or drawn apart at their low end, whichever is likelier; and the point is tried
+/// where the logarithm of expected improvement is largest. With several objectives each trial weights them at random
+/// anew; failed trials count as the worst. Each trial runs the nested stages on the model before the sweep and is
+/// measured on the validation rows. A trial that fails is recorded, and the sweep goes on; all trials stand in the
+/// report.
 ///
 /// # When to use
 /// Where a trial takes seconds or longer, for ten to a few hundred trials over up to about twenty variables.
@@ -30,18 +32,18 @@ use crate::receipt::Outcome;
 /// looked at.
 ///
 /// # Parameters
-/// `space` names the variables, `trials` says how many trials at most, `patience` ends the sweep earlier.
-/// `objectives` names measures of the recipe, most important first. `pick` says which trial becomes the result; with several
+/// `space` names the variables, `trials` says how many trials at most, `patience` ends the sweep earlier. `objectives`
+/// names measures of the recipe, most important first. `pick` says which trial becomes the result; with several
 /// objectives the report also holds the Pareto front.
 ///
 /// # Cost and limits
-/// `trials` runs of the nested stages; some 30 milliseconds to choose one after 100 trials, and time that grows with the
-/// cube of their number up to 300.
+/// `trials` runs of the nested stages; some 30 milliseconds to choose one after 100 trials, and time that grows with
+/// the cube of their number up to 300.
 ///
 /// # Source
 /// Jones et al. 1998, "Efficient Global Optimization of Expensive Black-Box Functions"; Ament et al. 2023, "Unexpected
-/// Improvements to Expected Improvement"; Garrido-Merchan & Hernandez-Lobato 2020 for whole numbers and choices; Knowles
-/// 2006, "ParEGO", for several objectives.
+/// Improvements to Expected Improvement"; Garrido-Merchan & Hernandez-Lobato 2020 for whole numbers and choices;
+/// Knowles 2006, "ParEGO", for several objectives.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BayesParameters {
@@ -54,8 +56,8 @@ pub struct BayesParameters {
     #[serde(default = "trials")]
     #[schemars(range(min = 1, max = 100_000))]
     pub trials: usize,
-    /// Ends after so many trials in a row that are no better than those before: that improve no objective without loss in
-    /// another. Without it all trials run.
+    /// Ends after so many trials in a row that are no better than those before: that improve no objective without loss
+    /// in another. Without it all trials run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100_000), example = 20)]
     pub patience: Option<usize>,

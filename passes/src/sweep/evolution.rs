@@ -16,11 +16,11 @@ use crate::receipt::Outcome;
 /// Runs the nested stages over generations of values that are crossed and changed, and keeps the best model.
 ///
 /// # What it does
-/// NSGA-II: the first `population` trials are drawn at random. Each later generation is made of the best trials so far, by
-/// rank of domination and, within a rank, by how empty their place on the front is: two of them are crossed, and values are
-/// changed now and then. Each trial runs the nested stages on the model before the sweep and is measured on the validation
-/// rows. A trial that fails is recorded, counts as worse than all others, and the sweep goes on; all trials stand in the
-/// report.
+/// NSGA-II: the first `population` trials are drawn at random. Each later generation is made of the best trials so far,
+/// by rank of domination and, within a rank, by how empty their place on the front is: two of them are crossed, and
+/// values are changed now and then. Each trial runs the nested stages on the model before the sweep and is measured on
+/// the validation rows. A trial that fails is recorded, counts as worse than all others, and the sweep goes on; all
+/// trials stand in the report.
 ///
 /// # When to use
 /// For two or three objectives that pull apart, such as accuracy and size, with hundreds of trials.
@@ -29,17 +29,16 @@ use crate::receipt::Outcome;
 /// For one objective, or for fewer trials than some generations: `sweep/tpe` and `sweep/bayes` need fewer.
 ///
 /// # Parameters
-/// `space` names the variables, `trials` says how many trials at most, `patience` ends the sweep earlier. `population` is the size of
-/// a generation.
-/// `objectives` names measures of the recipe, most important first. `pick` says which trial becomes the result; with several
-/// objectives the report also holds the Pareto front.
+/// `space` names the variables, `trials` says how many trials at most, `patience` ends the sweep earlier. `population`
+/// is the size of a generation. `objectives` names measures of the recipe, most important first. `pick` says which
+/// trial becomes the result; with several objectives the report also holds the Pareto front.
 ///
 /// # Cost and limits
 /// `trials` runs of the nested stages.
 ///
 /// # Source
-/// Deb et al. 2002, "A Fast and Elitist Multiobjective Genetic Algorithm: NSGA-II", with its crossover (Deb & Agrawal 1995)
-/// and mutation (Deb & Goyal 1996).
+/// Deb et al. 2002, "A Fast and Elitist Multiobjective Genetic Algorithm: NSGA-II", with its crossover (Deb & Agrawal
+/// 1995) and mutation (Deb & Goyal 1996).
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EvolutionParameters {
@@ -52,8 +51,8 @@ pub struct EvolutionParameters {
     #[serde(default = "trials")]
     #[schemars(range(min = 1, max = 100_000))]
     pub trials: usize,
-    /// Ends after so many trials in a row that are no better than those before: that improve no objective without loss in
-    /// another. Without it all trials run.
+    /// Ends after so many trials in a row that are no better than those before: that improve no objective without loss
+    /// in another. Without it all trials run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100_000), example = 20)]
     pub patience: Option<usize>,

@@ -32,8 +32,8 @@ const MOST_TRIALS: usize = 10_000;
 /// spends most of its trials on variables that hardly matter.
 ///
 /// # Parameters
-/// `space` names the variables. `objectives` names measures of the recipe, most important first. `pick` says which trial
-/// becomes the result; with several objectives the report also holds the Pareto front.
+/// `space` names the variables. `objectives` names measures of the recipe, most important first. `pick` says which
+/// trial becomes the result; with several objectives the report also holds the Pareto front.
 ///
 /// # Cost and limits
 /// As many runs of the nested stages as there are combinations, at most 10,000. All models are held until one is chosen

@@ -23,9 +23,9 @@ const DRAWS: usize = 1000;
 ///
 /// # What it does
 /// Draws every variable on its own, evenly over its choices or its range (over the logarithm with `scale: log`). Each
-/// trial runs the nested stages on the model before the sweep, with the trial's values in place of the variables, and is
-/// measured on the validation rows. No combination is tried twice. The draws depend on the recipe's seed and the trial's
-/// number alone. A trial that fails is recorded, and the sweep goes on; all trials stand in the report.
+/// trial runs the nested stages on the model before the sweep, with the trial's values in place of the variables, and
+/// is measured on the validation rows. No combination is tried twice. The draws depend on the recipe's seed and the
+/// trial's number alone. A trial that fails is recorded, and the sweep goes on; all trials stand in the report.
 ///
 /// # When to use
 /// For any number of variables, continuous ones among them, when little is known about them.

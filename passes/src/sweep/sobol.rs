@@ -16,9 +16,10 @@ use crate::receipt::Outcome;
 /// Runs the nested stages with values that fill the space evenly, and keeps the best model.
 ///
 /// # What it does
-/// Takes the points of a scrambled Sobol sequence: however many trials there are, they leave no large part of the space out.
-/// Each trial runs the nested stages on the model before the sweep, with the trial's values in place of the variables, and
-/// is measured on the validation rows. A trial that fails is recorded, and the sweep goes on; all trials stand in the report.
+/// Takes the points of a scrambled Sobol sequence: however many trials there are, they leave no large part of the space
+/// out. Each trial runs the nested stages on the model before the sweep, with the trial's values in place of the
+/// variables, and is measured on the validation rows. A trial that fails is recorded, and the sweep goes on; all trials
+/// stand in the report.
 ///
 /// # When to use
 /// In place of `sweep/random`: for a picture of a space with continuous variables, at any number of trials.
@@ -27,16 +28,16 @@ use crate::receipt::Outcome;
 /// For finding the best in few trials: `sweep/bayes` and `sweep/tpe` learn from each trial.
 ///
 /// # Parameters
-/// `space` names the variables, `trials` says how many trials at most, `patience` ends the sweep earlier.
-/// `objectives` names measures of the recipe, most important first. `pick` says which trial becomes the result; with several
+/// `space` names the variables, `trials` says how many trials at most, `patience` ends the sweep earlier. `objectives`
+/// names measures of the recipe, most important first. `pick` says which trial becomes the result; with several
 /// objectives the report also holds the Pareto front.
 ///
 /// # Cost and limits
 /// `trials` runs of the nested stages, fewer where the space has fewer combinations.
 ///
 /// # Source
-/// Sobol 1967, "On the Distribution of Points in a Cube and the Approximate Evaluation of Integrals"; direction numbers: Joe
-/// & Kuo 2008; scrambling: Burley 2020, "Practical Hash-based Owen Scrambling".
+/// Sobol 1967, "On the Distribution of Points in a Cube and the Approximate Evaluation of Integrals"; direction
+/// numbers: Joe & Kuo 2008; scrambling: Burley 2020, "Practical Hash-based Owen Scrambling".
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SobolParameters {
@@ -49,8 +50,8 @@ pub struct SobolParameters {
     #[serde(default = "trials")]
     #[schemars(range(min = 1, max = 100_000))]
     pub trials: usize,
-    /// Ends after so many trials in a row that are no better than those before: that improve no objective without loss in
-    /// another. Without it all trials run.
+    /// Ends after so many trials in a row that are no better than those before: that improve no objective without loss
+    /// in another. Without it all trials run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100_000), example = 20)]
     pub patience: Option<usize>,

@@ -42,8 +42,8 @@ pub(super) fn plan(
     Ok(effect)
 }
 
-/// Runs the trials that `next` binds, at most `most`, until it binds none, and chooses. A failed trial is recorded and the
-/// sweep goes on.
+/// Runs the trials that `next` binds, at most `most`, until it binds none, and chooses. A failed trial is recorded and
+/// the sweep goes on.
 pub(super) fn run(
     cx: &Cx<'_>,
     model: &Checkpoint,

@@ -141,8 +141,8 @@ fn others(domain: &Domain, old: f64) -> Vec<f64> {
     }
 }
 
-/// The acquisition as a function of the numbers that may move, each as an angle: its place is the square of the sine, so
-/// that it stays between 0 and 1.
+/// The acquisition as a function of the numbers that may move, each as an angle: its place is the square of the sine,
+/// so that it stays between 0 and 1.
 struct Slopes<'a> {
     acquisition: &'a Acquisition<'a>,
     start: Vec<f64>,

@@ -69,8 +69,8 @@ pub(super) struct Prediction {
 }
 
 impl Process {
-    /// Fits lengths, noise, mean and scale, starting from those of another fit if there is one; `None` where there are no
-    /// correlations that can be inverted.
+    /// Fits lengths, noise, mean and scale, starting from those of another fit if there is one; `None` where there are
+    /// no correlations that can be inverted.
     pub fn fit(metrics: &[Metric], places: &[Vec<f64>], values: &[f64], known: Option<&Fit>) -> Option<Fit> {
         let problem = Likelihood::new(metrics, places, values);
         let starts = match known {
